@@ -1,0 +1,1 @@
+//! Payload dialects: bytes and source to telemetry, pure.

@@ -1,0 +1,8 @@
+//! Adapters: they take messages from transports, hand them to the intake, and acknowledge them once they are durable.
+//!
+//! Nothing here knows a dialect or the log. Invariants: no acknowledgement leaves before its ticket is durable (I1);
+//! acknowledgements leave in the order of arrival; when the intake has no room, sockets are not read (I5).
+
+pub mod intake;
+
+pub use intake::{Intake, IntakeError, IntakeSource, Ticket, Wake};

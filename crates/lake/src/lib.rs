@@ -1,0 +1,1 @@
+//! Arrow schema, Parquet writer and commit chain.

@@ -1,0 +1,30 @@
+//! The words that every part of urban-neuron shares: the envelope on the wire, identity and repeats, log
+//! positions, the metric catalog with its units, the clock verdict, alerts and rejection codes.
+//!
+//! Pure: no runtime, no socket, no clock, no environment. What needs the time is given it.
+
+pub mod alert;
+pub mod device_id;
+pub mod envelope;
+pub mod position;
+pub mod raw_message;
+pub mod record;
+pub mod rejection;
+pub mod wire;
+
+/// The types generated from `proto/`, for what is not on the hot path.
+#[allow(missing_docs, clippy::all, unreachable_pub)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/urban_neuron.v1.rs"));
+}
+
+pub use alert::{Alert, AlertEvent, AlertState, AlertValue, Evidence, Severity};
+pub use device_id::DeviceIdError;
+pub use envelope::{LogRecordView, ReadingView, TelemetryView, ValueView};
+pub use position::{LogId, Position};
+pub use raw_message::{Adapter, RawMessage};
+pub use record::{Record, RecordBatch, RecordBatchBuilder};
+pub use rejection::{Reason, Rejection};
+
+/// 16 bytes that name one event; see `event_id`.
+pub type EventId = [u8; 16];

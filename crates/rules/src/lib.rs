@@ -1,0 +1,1 @@
+//! Rule language, compilation, evaluation and alert life, pure.

@@ -1,0 +1,1 @@
+//! A city of sensors that speaks the real protocols.
