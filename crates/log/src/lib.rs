@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use model::{LogId, RecordBatch};
 
+pub mod conformance;
 mod error;
 
 pub use error::{Disposition, Error};
