@@ -25,6 +25,9 @@ pub struct Suite<F> {
     pub patience: Duration,
 }
 
+/// One promise, checked on the log of this name.
+type Check<F> = fn(&Suite<F>, &str);
+
 /// One record as the suite compares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
@@ -41,7 +44,7 @@ const POLL: Duration = Duration::from_millis(20);
 impl<L: Log, F: Fn(&str, u32) -> Result<L, Error> + Sync> Suite<F> {
     /// Runs every check.
     pub fn run(&self) {
-        let checks: [(&str, fn(&Self, &str)); 15] = [
+        let checks: [(&str, Check<F>); 15] = [
             ("order-and-next", Self::records_come_in_order_with_an_exact_next),
             ("before-flush", Self::nothing_is_sent_before_flush),
             ("tickets", Self::a_ticket_covers_all_topics_and_never_steps_back),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::{LogId, RecordBatch};
 
 pub mod conformance;
+pub mod embedded;
 mod error;
 
 pub use error::{Disposition, Error};

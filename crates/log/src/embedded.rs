@@ -1,0 +1,218 @@
+//! The log of a process that runs everything: segment files of checksummed batches in the data directory.
+//!
+//! Each topic is a journal of its own: appender threads fill batches in their stored form, one committer thread writes
+//! what all of them queued with one call and syncs it once, readers take durable batches from memory or from the files.
+//! It knows bytes, keys and offsets, no telemetry. Invariants: nothing is acknowledged or shown before its fdatasync; no
+//! offset is ever given twice, even when every record is gone; a crash leaves a prefix that holds all that was
+//! acknowledged; at a full disk or a full log nothing is lost and nothing is acknowledged.
+
+mod appender;
+mod batch;
+mod clock;
+mod committer;
+mod config;
+mod data_dir;
+mod journal;
+mod reader;
+mod recovery;
+mod retention;
+mod segment;
+mod tail;
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use model::LogId;
+use parking_lot::Mutex;
+
+pub use appender::EmbeddedAppender;
+pub use clock::{Clock, SystemClock};
+pub use config::{EmbeddedConfig, Failpoint, Fatal};
+pub use reader::EmbeddedReader;
+
+use crate::{Consumer, Error, Log, Topic, Wake};
+use committer::Committer;
+use journal::Journal;
+
+/// By topic, in the order of [`Topic::ALL`].
+type Journals = Arc<[Arc<Journal>; Topic::ALL.len()]>;
+
+/// Where a [`Failpoint`] is called, in the order in which a commit passes them. `before_append` and `after_append` are
+/// before the fdatasync: an error there is a failed write, tried again. `sync` and later: the log fails for good.
+pub const POINTS: [&str; 9] = [
+    "before_roll",
+    "before_append",
+    "after_append",
+    "sync",
+    "after_sync",
+    "before_ack",
+    "before_unlink",
+    "before_compact",
+    "after_compact",
+];
+
+/// The embedded log. Cloning shares it; it closes with its last clone.
+#[derive(Clone)]
+pub struct EmbeddedLog {
+    open: Arc<Open>,
+}
+
+struct Open {
+    log_id: LogId,
+    partitions: u32,
+    journals: Journals,
+    committers: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<File>>,
+}
+
+/// What an operator watches of one topic.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicStatus {
+    pub topic: Topic,
+    /// Of segment files, and their limit.
+    pub disk_bytes: u64,
+    pub disk_bytes_max: u64,
+    pub segments: usize,
+    /// Of batches in memory for readers.
+    pub tail_bytes: usize,
+    /// How far the log's clock is ahead of the wall clock, microseconds.
+    pub clock_ahead_us: i64,
+}
+
+impl EmbeddedLog {
+    /// Opens the log, made when it does not exist; a torn tail is cut and said.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the configuration, another process or another log stands against it, [`Error::Damaged`]
+    /// where what was durable does not check any more, or [`Error::Io`].
+    pub fn open(config: EmbeddedConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let lock = data_dir::lock(&config.data_dir)?;
+        let log_id = data_dir::log_id(&config.data_dir)?;
+        let partitions = config.partitions;
+        let mut recovered = Vec::new();
+        for topic in Topic::ALL {
+            let dir = config.data_dir.join(data_dir::LOG).join(topic.name());
+            recovered.push((topic, recovery::recover(&dir, topic, log_id, partitions)?, dir));
+        }
+        data_dir::sync_parents(&config.data_dir)?;
+        let mut committers = Vec::new();
+        let mut journals = Vec::new();
+        for (topic, found, dir) in recovered {
+            let log_time_us = found.log_time_us;
+            let journal = Arc::new(Journal::new(topic, dir, config.clone(), found));
+            committers.push(Committer::new(Arc::clone(&journal), log_time_us));
+            journals.push(journal);
+        }
+        let journals: [Arc<Journal>; Topic::ALL.len()] =
+            journals.try_into().map_err(|_| Error::Closed).expect("one journal was made for each topic");
+        let committers = committers.into_iter().map(spawn).collect::<Result<_, _>>()?;
+        let journals = Arc::new(journals);
+        let (committers, lock) = (Mutex::new(committers), Mutex::new(Some(lock)));
+        Ok(EmbeddedLog { open: Arc::new(Open { log_id, partitions, journals, committers, lock }) })
+    }
+
+    /// How each topic stands, for metrics.
+    pub fn status(&self) -> [TopicStatus; Topic::ALL.len()] {
+        std::array::from_fn(|at| {
+            let journal = &self.open.journals[at];
+            let published = journal.published.lock();
+            TopicStatus {
+                topic: journal.topic,
+                disk_bytes: journal.disk_bytes.load(Ordering::Relaxed),
+                disk_bytes_max: journal.config.bytes_max,
+                segments: published.segments.len(),
+                tail_bytes: published.tail.bytes(),
+                clock_ahead_us: journal.clock_ahead_us.load(Ordering::Relaxed),
+            }
+        })
+    }
+
+    fn journal(&self, topic: Topic) -> Result<&Arc<Journal>, Error> {
+        let journal = &self.open.journals[topic as usize];
+        if journal.is_closed() { Err(Error::Closed) } else { Ok(journal) }
+    }
+}
+
+fn spawn(committer: Committer) -> Result<JoinHandle<()>, Error> {
+    let name = format!("log-{}", committer.topic().name());
+    let path = std::path::PathBuf::from(&name);
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || committer.run())
+        .map_err(segment::io("start thread", &path))
+}
+
+impl Log for EmbeddedLog {
+    type Appender = EmbeddedAppender;
+    type Reader = EmbeddedReader;
+
+    fn log_id(&self) -> LogId {
+        self.open.log_id
+    }
+
+    fn partitions(&self) -> u32 {
+        self.open.partitions
+    }
+
+    fn appender(&self, wake: Wake) -> Result<EmbeddedAppender, Error> {
+        self.open.journals.iter().try_for_each(|journal| journal.check_open())?;
+        Ok(EmbeddedAppender::new(Arc::clone(&self.open.journals), wake))
+    }
+
+    fn group_reader(&self, _: Consumer) -> Result<EmbeddedReader, Error> {
+        Ok(EmbeddedReader::of_group(Arc::clone(self.journal(Topic::Telemetry)?)))
+    }
+
+    fn reader(&self, topic: Topic, starts: &[(u32, i64)]) -> Result<EmbeddedReader, Error> {
+        use crate::Reader;
+        let mut reader = EmbeddedReader::new(Arc::clone(self.journal(topic)?));
+        starts.iter().try_for_each(|(partition, offset)| reader.start(*partition, *offset))?;
+        Ok(reader)
+    }
+
+    fn offsets(&self, topic: Topic, partition: u32) -> Result<Range<i64>, Error> {
+        let journal = self.journal(topic)?;
+        journal.check_partition(partition)?;
+        Ok(journal.published.lock().offsets(partition))
+    }
+
+    fn release(&self, consumer: Consumer, partition: u32, offset: i64) -> Result<(), Error> {
+        let journal = self.journal(Topic::Telemetry)?;
+        journal.check_partition(partition)?;
+        journal.retention.release(consumer, partition, offset);
+        journal.trim();
+        Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.open.journals.iter().find_map(|journal| journal.trouble())
+    }
+
+    fn close(&self) {
+        self.open.close();
+    }
+}
+
+impl Open {
+    fn close(&self) {
+        self.journals.iter().for_each(|journal| journal.begin_close());
+        // Held until all have ended: a second closer returns no earlier than the first.
+        let mut committers = self.committers.lock();
+        for committer in committers.drain(..) {
+            if committer.join().is_err() {
+                tracing::error!("a committer of the log panicked");
+            }
+        }
+        *self.lock.lock() = None;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

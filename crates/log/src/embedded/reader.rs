@@ -1,0 +1,236 @@
+//! The reading side: batches from memory where a log partition keeps up, from the segment files where it does not.
+//!
+//! One pass over the files serves all log partitions that lag, in file order. Invariants: only what is durable is given;
+//! the records of a log partition come in offset order, each once; a lagging log partition does not hold up the others,
+//! nor they it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::RecordBatch;
+
+use super::journal::{Journal, Published};
+use super::segment::{BatchCursor, Segment};
+use super::tail::TailBatch;
+use crate::{Error, ReadEvent, Reader};
+
+/// Reads log partitions of one topic of the embedded log.
+pub struct EmbeddedReader {
+    journal: Arc<Journal>,
+    /// Given by the next poll.
+    assigned: Option<Vec<u32>>,
+    /// By log partition, the offset to deliver next; `None` is silent.
+    positions: Vec<Option<i64>>,
+    /// Where the pass over the files stands, and by log partition whether it is for it.
+    pass: Option<Pass>,
+    /// The log partition that is looked at first, so that none is starved.
+    turn: usize,
+    is_pass_next: bool,
+}
+
+struct Pass {
+    segment: Arc<Segment>,
+    cursor: BatchCursor,
+    serves: Vec<bool>,
+}
+
+/// What a look at the published state says to do.
+enum Step {
+    Deliver(TailBatch, i64),
+    Pass,
+    Wait,
+}
+
+impl EmbeddedReader {
+    /// A member of a group is assigned all log partitions at once, and keeps them.
+    pub(super) fn of_group(journal: Arc<Journal>) -> Self {
+        let assigned = (0..journal.config.partitions).collect();
+        EmbeddedReader { assigned: Some(assigned), ..EmbeddedReader::new(journal) }
+    }
+
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
+        let count = journal.topic.partition_count(journal.config.partitions) as usize;
+        let positions = vec![None; count];
+        EmbeddedReader { journal, assigned: None, positions, pass: None, turn: 0, is_pass_next: false }
+    }
+
+    fn next_batch(&mut self, wait: Duration) -> Result<Option<RecordBatch>, Error> {
+        let deadline = Instant::now() + wait;
+        loop {
+            match self.await_step(deadline)? {
+                Step::Deliver(batch, from) => {
+                    let records = batch.header.records(&batch.body, from);
+                    return records.map(Some).map_err(|what| self.damaged_in_memory(what));
+                }
+                Step::Pass => {
+                    if let Some(batch) = self.read_on()? {
+                        return Ok(Some(batch));
+                    }
+                }
+                Step::Wait => return Ok(None),
+            }
+        }
+    }
+
+    /// What can be done now, or after waiting for a commit; [`Step::Wait`] when there was none before the deadline.
+    fn await_step(&mut self, deadline: Instant) -> Result<Step, Error> {
+        let journal = Arc::clone(&self.journal);
+        let mut published = journal.published.lock();
+        let mut is_late = false;
+        loop {
+            if journal.is_closed() {
+                return Err(Error::Closed);
+            }
+            let step = self.step(&published)?;
+            if is_late || !matches!(step, Step::Wait) {
+                return Ok(step);
+            }
+            is_late = journal.committed.wait_until(&mut published, deadline).timed_out();
+        }
+    }
+
+    fn step(&mut self, published: &Published) -> Result<Step, Error> {
+        let count = self.positions.len();
+        let mut lags = false;
+        let mut in_memory = None;
+        for partition in (0..count).map(|step| (self.turn + step) % count) {
+            let Some(position) = self.positions[partition].filter(|at| *at < published.next[partition])
+            else {
+                continue;
+            };
+            match published.tail.get(partition as u32, position) {
+                Some(batch) => in_memory = in_memory.or(Some((partition, position, batch))),
+                None => lags = true,
+            }
+        }
+        self.is_pass_next = lags && (in_memory.is_none() || !self.is_pass_next);
+        if self.is_pass_next {
+            self.prepare_pass(published)?;
+            return Ok(Step::Pass);
+        }
+        let Some((partition, position, batch)) = in_memory else { return Ok(Step::Wait) };
+        self.positions[partition] = Some(batch.header.next_offset());
+        self.turn = (partition + 1) % count;
+        if let Some(pass) = &mut self.pass {
+            pass.serves[partition] = false;
+        }
+        Ok(Step::Deliver(batch.clone(), position))
+    }
+
+    /// Makes sure that the pass has not gone by what a lagging log partition needs.
+    fn prepare_pass(&mut self, published: &Published) -> Result<(), Error> {
+        let lagging = |partition: usize, position: i64| {
+            position < published.next[partition] && published.tail.get(partition as u32, position).is_none()
+        };
+        let mut begin: Option<(Arc<Segment>, u64)> = None;
+        let mut serves = vec![false; self.positions.len()];
+        for partition in 0..self.positions.len() {
+            let Some(position) = self.positions[partition].filter(|position| lagging(partition, *position))
+            else {
+                continue;
+            };
+            serves[partition] = true;
+            let Some((segment, at)) = published.locate(partition as u32, position) else {
+                return Err(self.out_of_range(published, partition, position));
+            };
+            let key = |(segment, at): &(Arc<Segment>, u64)| (segment.header.sequence, *at);
+            let found = (segment, at);
+            if begin.as_ref().is_none_or(|earliest| key(&found) < key(earliest)) {
+                begin = Some(found);
+            }
+        }
+        let is_served =
+            |pass: &Pass| serves.iter().zip(&pass.serves).all(|(needed, served)| *served || !needed);
+        if !self.pass.as_ref().is_some_and(is_served) {
+            self.pass = begin.map(|(segment, at)| Pass { segment, cursor: BatchCursor::new(at), serves });
+        }
+        Ok(())
+    }
+
+    /// Goes on in the files to the next batch that is to be delivered; `None` when the way there must be looked up again.
+    fn read_on(&mut self) -> Result<Option<RecordBatch>, Error> {
+        while let Some(pass) = &mut self.pass {
+            let positions = &self.positions;
+            let position = |partition: u32| positions[partition as usize];
+            let found = pass.cursor.next(&pass.segment, pass.segment.durable_bytes(), |header| {
+                position(header.log_partition).is_some_and(|at| at < header.next_offset())
+            })?;
+            let Some(found) = found else {
+                self.pass = self.following_segment();
+                continue;
+            };
+            let (Some(body), Some(from)) = (found.body, position(found.header.log_partition)) else {
+                continue;
+            };
+            let records = found.header.records(&body, from);
+            let records = records.map_err(|what| pass.segment.damaged(found.at, what))?;
+            self.positions[found.header.log_partition as usize] = Some(found.header.next_offset());
+            return Ok(Some(records));
+        }
+        Ok(None)
+    }
+
+    /// The pass in the segment after this one; none at the end of the log, or where retention has left a hole.
+    fn following_segment(&mut self) -> Option<Pass> {
+        let pass = self.pass.take()?;
+        let sequence = pass.segment.header.sequence;
+        let published = self.journal.published.lock();
+        let after = published.segments.partition_point(|segment| segment.header.sequence <= sequence);
+        let segment = Arc::clone(published.segments.get(after)?);
+        let follows = segment.header.replaces_from <= sequence + 1;
+        follows.then(|| Pass {
+            cursor: BatchCursor::new(segment.header.bytes()),
+            segment,
+            serves: pass.serves,
+        })
+    }
+
+    fn out_of_range(&mut self, published: &Published, partition: usize, offset: i64) -> Error {
+        self.positions[partition] = None;
+        let held = published.offsets(partition as u32);
+        let topic = self.journal.topic.name();
+        Error::OutOfRange { topic, partition: partition as u32, offset, first: held.start, next: held.end }
+    }
+
+    fn damaged_in_memory(&self, what: &'static str) -> Error {
+        Error::Damaged { path: self.journal.dir.clone(), at: 0, what }
+    }
+}
+
+impl Reader for EmbeddedReader {
+    fn poll(&mut self, wait: Duration) -> Result<ReadEvent, Error> {
+        if let Some(assigned) = self.assigned.take() {
+            return Ok(ReadEvent::Assigned(assigned));
+        }
+        Ok(self.next_batch(wait)?.map_or(ReadEvent::Idle, ReadEvent::Records))
+    }
+
+    fn start(&mut self, partition: u32, offset: i64) -> Result<(), Error> {
+        self.journal.check_partition(partition)?;
+        let journal = Arc::clone(&self.journal);
+        let published = journal.published.lock();
+        let held = published.offsets(partition);
+        if offset < held.start || offset > held.end {
+            return Err(self.out_of_range(&published, partition as usize, offset));
+        }
+        self.positions[partition as usize] = Some(offset);
+        if let Some(pass) = &mut self.pass {
+            pass.serves[partition as usize] = false;
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, partition: u32) -> Result<(), Error> {
+        self.journal.check_partition(partition)?;
+        self.positions[partition as usize] = None;
+        Ok(())
+    }
+
+    fn end(&mut self, partition: u32) -> Result<i64, Error> {
+        self.journal.check_partition(partition)?;
+        if self.journal.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok(self.journal.published.lock().next[partition as usize])
+    }
+}

@@ -1,0 +1,324 @@
+//! One segment file: a header that says what came before it, then batches one after the other.
+//!
+//! It knows its own file and where batches stand in it, no other segment. Invariants: the file is whole and synced with
+//! its directory before it has its name; nothing below `durable_bytes` is ever written again.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use model::LogId;
+use parking_lot::Mutex;
+
+use super::batch::{self, BatchHeader};
+use crate::Error;
+
+const MAGIC: [u8; 8] = *b"unbseg\x00\x01";
+const FIXED_BYTES: usize = 56;
+/// Batches of one log partition nearer than this share an entry of the index: a 64 MiB segment of 8 log partitions has at
+/// most 2,048 entries.
+const INDEX_STEP_BYTES: u64 = 256 << 10;
+
+/// What a segment says at its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) log_id: LogId,
+    pub(super) sequence: u64,
+    /// The first sequence that this segment stands for: less than its own where it was compacted from several.
+    pub(super) replaces_from: u64,
+    /// The greatest time stamped before it.
+    pub(super) log_time_us: i64,
+    /// For each log partition the offset after the last one given before it.
+    pub(super) first: Vec<i64>,
+}
+
+impl SegmentHeader {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FIXED_BYTES + 8 * self.first.len());
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&(self.first.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.log_id.0);
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.replaces_from.to_le_bytes());
+        out.extend_from_slice(&self.log_time_us.to_le_bytes());
+        self.first.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
+        let crc = crc32c::crc32c(&out[12..]);
+        out[8..12].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&MAGIC)?;
+        let (crc, checked) = rest.split_first_chunk()?;
+        if crc32c::crc32c(checked) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        let (_, rest) = checked.split_first_chunk::<4>()?;
+        let (log_id, rest) = rest.split_first_chunk()?;
+        let mut words =
+            rest.chunks_exact(8).map(|word| u64::from_le_bytes(std::array::from_fn(|at| word[at])));
+        Some(SegmentHeader {
+            log_id: LogId(*log_id),
+            sequence: words.next()?,
+            replaces_from: words.next()?,
+            log_time_us: words.next()? as i64,
+            first: words.map(|word| word as i64).collect(),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (FIXED_BYTES + 8 * self.first.len()) as u64
+    }
+}
+
+/// An open segment, shared by its writer and its readers.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) header: SegmentHeader,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    durable_bytes: AtomicU64,
+    log_time_us: AtomicI64,
+    index: Mutex<Vec<Vec<IndexEntry>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct IndexEntry {
+    offset: i64,
+    at: u64,
+}
+
+impl Segment {
+    /// Makes the file and gives it its name only when it is durable; a rival of that name is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; nothing of that name has appeared then.
+    pub(super) fn create(dir: &Path, header: SegmentHeader) -> Result<Self, Error> {
+        SegmentDraft::new(dir, header)?.publish()
+    }
+
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Damaged`] where the header does not check.
+    pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
+        let damaged = |path: &Path| Error::Damaged {
+            path: path.to_owned(),
+            at: 0,
+            what: "the segment header does not check",
+        };
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io("open", &path))?;
+        let mut fixed = [0; 16];
+        let read = file.read_exact_at(&mut fixed, 0);
+        if read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof) {
+            return Err(damaged(&path));
+        }
+        read.map_err(io("read", &path))?;
+        let file_bytes = file.metadata().map_err(io("read", &path))?.len();
+        let partitions = u32::from_le_bytes([fixed[12], fixed[13], fixed[14], fixed[15]]);
+        let header_bytes = FIXED_BYTES as u64 + 8 * u64::from(partitions);
+        if header_bytes > file_bytes {
+            return Err(damaged(&path));
+        }
+        let mut bytes = vec![0; header_bytes as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(io("read", &path))?;
+        let header = SegmentHeader::decode(&bytes).ok_or_else(|| damaged(&path))?;
+        Ok(Segment::of(header, path, file, file_bytes))
+    }
+
+    fn of(header: SegmentHeader, path: PathBuf, file: File, durable_bytes: u64) -> Self {
+        let index = Mutex::new(vec![Vec::new(); header.first.len()]);
+        let log_time_us = AtomicI64::new(header.log_time_us);
+        Segment { header, path, file, durable_bytes: AtomicU64::new(durable_bytes), log_time_us, index }
+    }
+
+    /// Bytes that readers may see.
+    pub(super) fn durable_bytes(&self) -> u64 {
+        self.durable_bytes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_durable_bytes(&self, bytes: u64) {
+        self.durable_bytes.store(bytes, Ordering::Release);
+    }
+
+    /// The greatest time stamped up to its end, microseconds.
+    pub(super) fn log_time_us(&self) -> i64 {
+        self.log_time_us.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a batch stands at byte `at`.
+    pub(super) fn note(&self, header: &BatchHeader, at: u64) {
+        self.log_time_us.fetch_max(header.log_time_us, Ordering::Relaxed);
+        let mut index = self.index.lock();
+        let entries = &mut index[header.log_partition as usize];
+        if entries.last().is_none_or(|last| at - last.at >= INDEX_STEP_BYTES) {
+            entries.push(IndexEntry { offset: header.base_offset, at });
+        }
+    }
+
+    /// Where to read from to find `offset`: at or before its batch.
+    pub(super) fn locate(&self, log_partition: u32, offset: i64) -> u64 {
+        let index = self.index.lock();
+        let entries = &index[log_partition as usize];
+        let after = entries.partition_point(|entry| entry.offset <= offset);
+        after.checked_sub(1).map_or(self.header.bytes(), |at| entries[at].at)
+    }
+
+    pub(super) fn damaged(&self, at: u64, what: &'static str) -> Error {
+        Error::Damaged { path: self.path.clone(), at, what }
+    }
+}
+
+/// A segment that has no name yet.
+pub(super) struct SegmentDraft<'a> {
+    dir: &'a Path,
+    draft_path: PathBuf,
+    header: SegmentHeader,
+    file: File,
+    bytes: u64,
+}
+
+impl<'a> SegmentDraft<'a> {
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn new(dir: &'a Path, header: SegmentHeader) -> Result<Self, Error> {
+        let draft_path = dir.join(format!("{}{DRAFT_SUFFIX}", file_name(header.sequence)));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&draft_path);
+        let file = file.map_err(io("create", &draft_path))?;
+        let mut draft = SegmentDraft { dir, draft_path, bytes: 0, file, header };
+        let header = draft.header.encode();
+        draft.write(&header)?;
+        Ok(draft)
+    }
+
+    /// Where the next bytes will stand.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(bytes, self.bytes).map_err(io("write", &self.draft_path))?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Syncs the file, gives it its name and syncs the directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn publish(self) -> Result<Segment, Error> {
+        self.file.sync_all().map_err(io("sync", &self.draft_path))?;
+        let path = self.dir.join(file_name(self.header.sequence));
+        std::fs::rename(&self.draft_path, &path).map_err(io("rename", &self.draft_path))?;
+        sync_dir(self.dir)?;
+        Ok(Segment::of(self.header, path, self.file, self.bytes))
+    }
+}
+
+/// What a segment is called before it is whole.
+pub(super) const DRAFT_SUFFIX: &str = ".draft";
+const SUFFIX: &str = ".segment";
+
+fn file_name(sequence: u64) -> String {
+    format!("{sequence:020}{SUFFIX}")
+}
+
+/// The sequence in a segment's file name.
+pub(super) fn sequence_of(file_name: &str) -> Option<u64> {
+    file_name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20)?.parse().ok()
+}
+
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))
+}
+
+pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}
+
+/// Reads batches of one segment in the order in which they stand.
+#[derive(Debug)]
+pub(super) struct BatchCursor {
+    at: u64,
+    chunk: Bytes,
+    chunk_at: u64,
+}
+
+/// One batch as a cursor finds it.
+#[derive(Debug)]
+pub(super) struct FoundBatch {
+    pub(super) header: BatchHeader,
+    pub(super) at: u64,
+    /// Checked, where it was asked for.
+    pub(super) body: Option<Bytes>,
+}
+
+/// Read at once; a batch in memory keeps its chunk.
+const CHUNK_BYTES: u64 = 256 << 10;
+
+impl BatchCursor {
+    pub(super) fn new(at: u64) -> Self {
+        BatchCursor { at, chunk: Bytes::new(), chunk_at: 0 }
+    }
+
+    /// Where the next batch stands.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next batch before `end`, with its body where `wants` it; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Damaged`] where no good batch stands; the cursor stays there then.
+    pub(super) fn next(
+        &mut self,
+        segment: &Segment,
+        end: u64,
+        wants: impl FnOnce(&BatchHeader) -> bool,
+    ) -> Result<Option<FoundBatch>, Error> {
+        let at = self.at;
+        if at >= end {
+            return Ok(None);
+        }
+        let damaged = |what| segment.damaged(at, what);
+        let head = self.bytes(segment, at, batch::HEADER_BYTES as u64, end)?;
+        let header = BatchHeader::decode(&head).map_err(damaged)?;
+        if header.log_partition as usize >= segment.header.first.len() {
+            return Err(damaged("the batch is of no log partition"));
+        }
+        let body_at = at + batch::HEADER_BYTES as u64;
+        let body = if wants(&header) {
+            let body = self.bytes(segment, body_at, u64::from(header.body_bytes), end)?;
+            if crc32c::crc32c(&body) != header.body_crc {
+                return Err(damaged("the records do not check"));
+            }
+            Some(body)
+        } else if at + header.batch_bytes() > end {
+            return Err(damaged("the batch is cut"));
+        } else {
+            None
+        };
+        self.at = at + header.batch_bytes();
+        Ok(Some(FoundBatch { header, at, body }))
+    }
+
+    fn bytes(&mut self, segment: &Segment, at: u64, bytes: u64, end: u64) -> Result<Bytes, Error> {
+        if at + bytes > end {
+            return Err(segment.damaged(self.at, "the batch is cut"));
+        }
+        let chunk_end = self.chunk_at + self.chunk.len() as u64;
+        if at < self.chunk_at || at + bytes > chunk_end {
+            let mut chunk = vec![0; bytes.max(CHUNK_BYTES).min(end - at) as usize];
+            segment.file.read_exact_at(&mut chunk, at).map_err(io("read", &segment.path))?;
+            self.chunk = Bytes::from(chunk);
+            self.chunk_at = at;
+        }
+        let start = (at - self.chunk_at) as usize;
+        Ok(self.chunk.slice(start..start + bytes as usize))
+    }
+}
