@@ -1,0 +1,128 @@
+//! What the evaluator says, on its way into the log: events to `alerts.v1`, and once those are durable the newest state of
+//! each key to `alerts.current.v1`. One a rules worker.
+//!
+//! Invariant: `current` never says what `alerts` does not hold yet.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use log::{Appender, Error, Ticket, Topic};
+use model::{Alert, AlertState};
+
+use crate::alert_stream::{alert_headers, alert_json};
+
+/// Appends the alerts of all log partitions of one worker.
+pub struct AlertOutbox<A> {
+    appender: A,
+    /// Said and not durable, oldest first; bounded by the appender's room, which the worker heeds.
+    waiting: VecDeque<(Ticket, CurrentState)>,
+    open: Vec<CurrentState>,
+}
+
+/// The newest state of one alert key; no value when it is resolved.
+#[derive(Clone, Debug)]
+pub struct CurrentState {
+    pub partition: u32,
+    pub key: String,
+    pub firing: Option<Alert>,
+}
+
+impl CurrentState {
+    pub fn of(partition: u32, alert: &Alert) -> Self {
+        let firing = (alert.state == AlertState::Firing).then(|| alert.clone());
+        CurrentState { partition, key: alert.key(), firing }
+    }
+}
+
+impl<A: Appender> AlertOutbox<A> {
+    pub fn new(appender: A) -> Self {
+        AlertOutbox { appender, waiting: VecDeque::new(), open: Vec::new() }
+    }
+
+    /// Appends an event; its current state follows when it is durable.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn say(&mut self, partition: u32, alert: &Alert) -> Result<(), Error> {
+        let json = alert_json(alert);
+        let key = alert.key();
+        self.appender.append(
+            Topic::Alerts,
+            partition,
+            key.as_bytes(),
+            Some(json.as_bytes()),
+            &alert_headers(alert),
+        )?;
+        self.open.push(CurrentState::of(partition, alert));
+        Ok(())
+    }
+
+    /// Appends a control record to `telemetry.v1`.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn control(&mut self, partition: u32, value: &[u8]) -> Result<(), Error> {
+        self.appender.append(Topic::Telemetry, partition, &[], Some(value), &[])
+    }
+
+    /// Appends a current state again: its event is durable already.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn current(&mut self, state: &CurrentState) -> Result<(), Error> {
+        let json = state.firing.as_ref().map(alert_json);
+        let headers = state.firing.as_ref().map(alert_headers).unwrap_or_default();
+        let value = json.as_deref().map(str::as_bytes);
+        self.appender.append(Topic::AlertsCurrent, state.partition, state.key.as_bytes(), value, &headers)
+    }
+
+    /// Sends what was said.
+    pub fn flush(&mut self) {
+        let ticket = self.appender.flush();
+        self.waiting.extend(self.open.drain(..).map(|state| (ticket, state)));
+    }
+
+    /// Appends the current states whose events have become durable; true when nothing waits any more.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn settle(&mut self) -> Result<bool, Error> {
+        let durable = self.appender.durable()?;
+        let mut has_moved = false;
+        while let Some((_, state)) = self.waiting.pop_front_if(|(ticket, _)| *ticket <= durable) {
+            self.current(&state)?;
+            has_moved = true;
+        }
+        if has_moved {
+            self.appender.flush();
+        }
+        Ok(self.waiting.is_empty() && self.open.is_empty())
+    }
+
+    /// Waits until all that was said, and the states after it, are durable; false at the deadline.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn drain(&mut self, deadline: Instant) -> Result<bool, Error> {
+        const POLL_EVERY: Duration = Duration::from_micros(200);
+        self.flush();
+        while !self.settle()? {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::park_timeout(POLL_EVERY);
+        }
+        let last = self.appender.flush();
+        while self.appender.durable()? < last {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::park_timeout(POLL_EVERY);
+        }
+        Ok(true)
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.appender.has_room()
+    }
+}

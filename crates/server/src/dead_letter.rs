@@ -1,0 +1,77 @@
+//! The record of a message that was refused: its original bytes, the stable reason, and all that a second try needs.
+
+use model::proto::{self, dead_letter::Record};
+use model::record::put_header;
+use model::{RawMessage, Rejection};
+use prost::Message;
+
+/// Buffers for dead letters, reused.
+#[derive(Debug, Default)]
+pub struct DeadLetterDraft {
+    value: Vec<u8>,
+    headers: Vec<u8>,
+}
+
+impl DeadLetterDraft {
+    /// Value and headers of the dead letter of `message`: refused as a whole, or some of its children.
+    pub fn encode(
+        &mut self,
+        message: &RawMessage<'_>,
+        whole: Option<&Rejection>,
+        children: &[(u32, Rejection)],
+    ) -> (&[u8], &[u8]) {
+        let first = whole.or(children.first().map(|(_, rejection)| rejection));
+        let rejected = proto::Rejected {
+            payload: message.payload.to_vec(),
+            reason: whole.map(|rejection| rejection.reason.code().to_owned()).unwrap_or_default(),
+            detail: whole.map(|rejection| rejection.detail.clone()).unwrap_or_default(),
+            children: children.iter().map(rejected_child).collect(),
+            source: Some(source_of(message)),
+            publisher: message.publisher.to_owned(),
+            received_at_us: message.received_at_us,
+            content_type: message.content_type.to_owned(),
+            flags: flags_of(message),
+            device_id: String::new(),
+            copied_from: None,
+        };
+        self.value.clear();
+        let record = proto::DeadLetter { record: Some(Record::Rejected(rejected)) };
+        record.encode(&mut self.value).expect("a Vec grows as far as it must");
+        let reason = first.map_or("", |rejection| rejection.reason.code());
+        dead_letter_headers(&mut self.headers, message.adapter.name(), reason, message.received_at_us);
+        (&self.value, &self.headers)
+    }
+}
+
+/// CloudEvents attributes of a dead letter, in the stored form of headers.
+pub fn dead_letter_headers(out: &mut Vec<u8>, source: &str, reason: &str, received_at_us: i64) {
+    out.clear();
+    put_header(out, "ce_specversion", b"1.0");
+    put_header(out, "ce_type", b"urban-neuron.dead-letter.v1");
+    put_header(out, "ce_source", source.as_bytes());
+    put_header(out, "ce_subject", reason.as_bytes());
+    put_header(out, "ce_time", model::time::format_rfc3339(received_at_us).as_bytes());
+    put_header(out, "content-type", b"application/protobuf");
+}
+
+fn rejected_child((index, rejection): &(u32, Rejection)) -> proto::RejectedChild {
+    proto::RejectedChild {
+        index: *index,
+        reason: rejection.reason.code().to_owned(),
+        detail: rejection.detail.clone(),
+    }
+}
+
+fn source_of(message: &RawMessage<'_>) -> proto::Source {
+    proto::Source {
+        adapter: message.adapter.name().to_owned(),
+        protocol: message.adapter.protocol().to_owned(),
+        topic: message.topic.to_owned(),
+        ..proto::Source::default()
+    }
+}
+
+fn flags_of(message: &RawMessage<'_>) -> u32 {
+    let flag = |is_set: bool, flag: proto::Flag| if is_set { flag as u32 } else { 0 };
+    flag(message.is_retained, proto::Flag::Retained) | flag(message.is_redelivered, proto::Flag::Redelivered)
+}

@@ -1,0 +1,335 @@
+//! One log partition of the rules worker: its evaluator, its repeat window, and what the log already holds of its output.
+//!
+//! From an assignment to live: restore the newest snapshot that opens, read the alerts that were said after it, evaluate
+//! again from its position, drop each output that was said before, and say the others. An output that differs from what was
+//! said, or something said that is never produced, is a replay mismatch: told and counted, and evaluation goes on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{Log, ReadEvent, Reader, Topic};
+use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
+use model::{Alert, AlertEvent, LogRecordView, Record};
+use rules::{Evaluator, EvaluatorConfig};
+use tracing::{error, info, warn};
+
+use crate::alert_outbox::CurrentState;
+use crate::rule_sets::RuleSets;
+use crate::state_store::StateStore;
+
+/// Version of the object around an evaluator's snapshot.
+const SNAPSHOT_MAGIC: [u8; 8] = *b"UNRULES1";
+
+/// Longest wait for the log while alerts said before are read.
+const ALERTS_READ_WAIT: Duration = Duration::from_secs(30);
+
+/// State of one assigned log partition.
+pub struct RulesPartition {
+    pub partition: u32,
+    evaluator: Evaluator,
+    window: RepeatWindow,
+    /// The next offset to evaluate; records below it only fill the window.
+    position: i64,
+    /// Said before this start and not produced again yet, by `ce_id`.
+    said: HashMap<String, Alert>,
+    /// Newest state of every key touched since the start, until live.
+    touched: BTreeMap<String, CurrentState>,
+    is_live: bool,
+    snapshot_position: i64,
+    output: Vec<Alert>,
+}
+
+/// Why a partition cannot be evaluated; it stands still and readiness says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StandStill {
+    #[error("rules position {position} of log partition {partition} is outside the log, which holds {first}..{next}")]
+    PositionLost { partition: u32, position: i64, first: i64, next: i64 },
+    #[error("log partition {partition}, offset {offset}: {source}")]
+    NewerRecord { partition: u32, offset: i64, source: model::envelope::LogRecordError },
+    #[error("alerts partition {partition} was read up to {position} of {end} only; the log does not answer")]
+    AlertsUnread { partition: u32, position: i64, end: i64 },
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    #[error(transparent)]
+    Store(#[from] crate::state_store::StateStoreError),
+    #[error("log partition {partition}, offset {offset}: {source}")]
+    RuleSet { partition: u32, offset: i64, source: crate::rule_sets::RuleSetsError },
+}
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// To be said, in order.
+    pub alerts: Vec<Alert>,
+    pub evaluated_messages: u64,
+    pub repeats: u64,
+    pub undecodable: u64,
+    /// Receive times of the messages whose evaluation said something, microseconds since 1970-01-01T00:00:00Z.
+    pub caused_by_received_at_us: Vec<i64>,
+}
+
+impl RulesPartition {
+    /// Restores a partition; the second value is where the reader must start.
+    ///
+    /// # Errors
+    /// See [`StandStill`].
+    pub fn recover<L: Log>(
+        log: &L,
+        store: &StateStore,
+        rule_sets: &RuleSets,
+        partition: u32,
+        tenant: &str,
+    ) -> Result<(Self, i64), StandStill> {
+        let held = log.offsets(Topic::Telemetry, partition)?;
+        let restored = restore(log, store, rule_sets, partition, tenant)?;
+        let (evaluator, position, alerts_position) = match restored {
+            Some(restored) => restored,
+            None => {
+                let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
+                (Evaluator::new(config), 0, 0)
+            }
+        };
+        if position < held.start || position > held.end {
+            let (first, next) = (held.start, held.end);
+            return Err(StandStill::PositionLost { partition, position, first, next });
+        }
+        let said = read_said(log, partition, alerts_position)?;
+        info!(partition, position, end = held.end, said = said.len(), "rules partition restored");
+        let window_from = (position - REPEAT_WINDOW_OFFSETS).max(held.start);
+        let state = RulesPartition {
+            partition,
+            evaluator,
+            window: RepeatWindow::new(),
+            position,
+            said,
+            touched: BTreeMap::new(),
+            is_live: false,
+            snapshot_position: position,
+            output: Vec::new(),
+        };
+        Ok((state, window_from))
+    }
+
+    /// Takes the records of one batch.
+    ///
+    /// # Errors
+    /// A record that this build must not pass over: the partition stands still before it.
+    pub fn take(
+        &mut self,
+        batch: &model::RecordBatch,
+        rule_sets: &RuleSets,
+        said: &mut Said,
+    ) -> Result<(), StandStill> {
+        for record in batch.iter() {
+            self.take_record(&record, rule_sets, said)?;
+        }
+        self.position = self.position.max(batch.next);
+        Ok(())
+    }
+
+    fn take_record(
+        &mut self,
+        record: &Record<'_>,
+        rule_sets: &RuleSets,
+        said: &mut Said,
+    ) -> Result<(), StandStill> {
+        let (partition, offset) = (self.partition, record.offset);
+        let view = match LogRecordView::parse(record.value) {
+            Ok(view) => view,
+            Err(model::envelope::LogRecordError::Undecodable) => {
+                said.undecodable += u64::from(offset >= self.position);
+                return Ok(());
+            }
+            Err(source) => return Err(StandStill::NewerRecord { partition, offset, source }),
+        };
+        let is_repeat = match &view {
+            LogRecordView::Telemetry(telemetry) => {
+                self.window.check_and_insert(offset, record.log_time_us, telemetry)
+            }
+            _ => false,
+        };
+        if offset < self.position {
+            return Ok(());
+        }
+        if is_repeat {
+            said.repeats += 1;
+            return Ok(());
+        }
+        if let LogRecordView::RuleSet { n, digest } = &view {
+            let set = rule_sets
+                .compiled(*n, digest)
+                .map_err(|source| StandStill::RuleSet { partition, offset, source })?;
+            self.evaluator.apply_rule_set(record, *n, set, &mut self.output);
+        } else {
+            self.evaluator.apply(record, &view, &mut self.output);
+        }
+        said.evaluated_messages += u64::from(matches!(view, LogRecordView::Telemetry(_)));
+        if !self.output.is_empty() {
+            self.say(&view, said);
+        }
+        Ok(())
+    }
+
+    /// Drops what was said before, passes on the rest.
+    fn say(&mut self, view: &LogRecordView<'_>, said: &mut Said) {
+        let before = said.alerts.len();
+        for alert in self.output.drain(..) {
+            if !self.is_live {
+                self.touched.insert(alert.key(), CurrentState::of(self.partition, &alert));
+            }
+            match self.said.remove(&alert.ce_id()) {
+                None => said.alerts.push(alert),
+                Some(earlier) if is_equal(&earlier, &alert) => {}
+                Some(earlier) => {
+                    metrics::counter!("urban_neuron_rules_replay_mismatches_total").increment(1);
+                    error!(partition = self.partition, ce_id = alert.ce_id(), ?earlier, ?alert, "replay_mismatch: said before with other content");
+                }
+            }
+        }
+        if let (true, LogRecordView::Telemetry(telemetry)) = (said.alerts.len() > before, view) {
+            said.caused_by_received_at_us.push(telemetry.received_at_us);
+        }
+    }
+
+    /// The log's end was reached: from now on ticks are due here. Gives the current states touched since the start, to be
+    /// appended again.
+    pub fn become_live(&mut self) -> Vec<CurrentState> {
+        if std::mem::replace(&mut self.is_live, true) {
+            return Vec::new();
+        }
+        for (ce_id, alert) in self.said.drain() {
+            metrics::counter!("urban_neuron_rules_replay_mismatches_total").increment(1);
+            error!(partition = self.partition, ce_id, ?alert, "replay_mismatch: said before and never produced again");
+        }
+        std::mem::take(&mut self.touched).into_values().collect()
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    pub fn rule_set_n(&self) -> Option<u64> {
+        self.evaluator.rule_set_n()
+    }
+
+    /// The clock at which something is due though no record comes, microseconds since 1970-01-01T00:00:00Z.
+    pub fn due_us(&self) -> Option<i64> {
+        self.evaluator.due_us()
+    }
+
+    pub fn clock_us(&self) -> i64 {
+        self.evaluator.clock_us()
+    }
+
+    pub fn repeat_window_seconds(&self) -> f64 {
+        self.window.reach_us() as f64 / 1e6
+    }
+
+    /// Something was evaluated since the last snapshot.
+    pub fn has_moved(&self) -> bool {
+        self.position > self.snapshot_position
+    }
+
+    /// Puts a snapshot at the current position; everything said below it is durable, `alerts_position` is just after it.
+    /// Returns the position of the oldest kept snapshot.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn snapshot(
+        &mut self,
+        store: &StateStore,
+        log_id: model::LogId,
+        alerts_position: i64,
+    ) -> Result<i64, crate::state_store::StateStoreError> {
+        let mut bytes = SNAPSHOT_MAGIC.to_vec();
+        bytes.extend_from_slice(&alerts_position.to_le_bytes());
+        bytes.extend_from_slice(&self.evaluator.snapshot());
+        let oldest = store.put_snapshot(log_id, self.partition, self.position, &bytes)?;
+        self.snapshot_position = self.position;
+        Ok(oldest)
+    }
+}
+
+/// The newest snapshot that opens: evaluator, position, alerts position.
+fn restore<L: Log>(
+    log: &L,
+    store: &StateStore,
+    rule_sets: &RuleSets,
+    partition: u32,
+    tenant: &str,
+) -> Result<Option<(Evaluator, i64, i64)>, StandStill> {
+    for position in store.snapshot_positions(log.log_id(), partition)? {
+        let bytes = store.snapshot(log.log_id(), partition, position)?;
+        let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
+        match open_snapshot(&bytes, config, rule_sets) {
+            Ok((evaluator, alerts_position)) => return Ok(Some((evaluator, position, alerts_position))),
+            Err(error) => warn!(partition, position, %error, "snapshot does not open, taking an older one"),
+        }
+    }
+    Ok(None)
+}
+
+fn open_snapshot(
+    bytes: &[u8],
+    config: EvaluatorConfig,
+    rule_sets: &RuleSets,
+) -> anyhow::Result<(Evaluator, i64)> {
+    let rest = bytes.strip_prefix(&SNAPSHOT_MAGIC).ok_or_else(|| anyhow::anyhow!("another version"))?;
+    let (alerts_position, rest) = rest.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("truncated"))?;
+    let evaluator = Evaluator::restore(config, rest, |n, digest| {
+        rule_sets.compiled(n, digest).map_err(|error| error.to_string())
+    })?;
+    Ok((evaluator, i64::from_le_bytes(*alerts_position)))
+}
+
+/// What was said from `from` to the end of the alerts partition, by `ce_id`.
+fn read_said<L: Log>(log: &L, partition: u32, from: i64) -> Result<HashMap<String, Alert>, StandStill> {
+    let held = log.offsets(Topic::Alerts, partition)?;
+    let mut position = from.max(held.start);
+    let mut said = HashMap::new();
+    if position >= held.end {
+        return Ok(said);
+    }
+    let mut reader = log.reader(Topic::Alerts, &[(partition, position)])?;
+    let deadline = Instant::now() + ALERTS_READ_WAIT;
+    while position < held.end && Instant::now() < deadline {
+        if let ReadEvent::Records(batch) = reader.poll(Duration::from_millis(100))? {
+            for record in batch.iter().filter(|record| !record.is_tombstone) {
+                match serde_json::from_slice::<Alert>(record.value) {
+                    Ok(alert) if is_evaluator_event(&alert) => drop(said.insert(alert.ce_id(), alert)),
+                    Ok(_) => {}
+                    Err(error) => warn!(partition, offset = record.offset, %error, "not an alert"),
+                }
+            }
+            position = batch.next;
+        }
+    }
+    if position < held.end {
+        return Err(StandStill::AlertsUnread { partition, position, end: held.end });
+    }
+    Ok(said)
+}
+
+/// People's events stand beside the evaluator's output and are never produced again by it.
+fn is_evaluator_event(alert: &Alert) -> bool {
+    matches!(alert.event, AlertEvent::Raised | AlertEvent::Resolved)
+}
+
+/// Equal but for `said_at`, and for the marks that people and later stages set.
+fn is_equal(earlier: &Alert, now: &Alert) -> bool {
+    let bare = |alert: &Alert| Alert {
+        said_at: String::new(),
+        suppressed_by: None,
+        silenced_by: None,
+        ..alert.clone()
+    };
+    bare(earlier) == bare(now)
+}
+
+/// Rule sets are shared by the evaluators of all partitions.
+pub type CompiledRuleSet = Arc<rules::RuleSet>;
