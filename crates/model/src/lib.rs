@@ -10,6 +10,7 @@ pub mod position;
 pub mod raw_message;
 pub mod record;
 pub mod rejection;
+pub mod repeat;
 pub mod wire;
 
 /// The types generated from `proto/`, for what is not on the hot path.
