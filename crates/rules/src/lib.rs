@@ -1,1 +1,42 @@
-//! Rule language, compilation, evaluation and alert life, pure.
+//! Threshold rules: their language, the rule sets that are records of the log, and the evaluator that turns readings
+//! into alerts. What a rule means is fixed by `docs/rules.md`.
+//!
+//! Pure: records in, alerts out. No runtime, file, socket or clock; the only time is that of the records (I4).
+
+mod compiled;
+mod condition;
+mod condition_syntax;
+mod devices;
+mod diagnostic;
+mod duration;
+mod evaluation;
+mod evaluator;
+mod intervals;
+mod lexer;
+mod life;
+mod matching;
+mod metrics;
+mod reading;
+mod resolve;
+mod rule;
+mod rule_change;
+mod rule_file;
+mod rule_reader;
+mod rule_set;
+mod said;
+mod selector;
+mod series;
+mod states;
+mod tree;
+
+pub use condition_syntax::IN_VALUES_MAX;
+pub use diagnostic::Diagnostic;
+pub use duration::SPAN_DAYS_MAX;
+pub use evaluator::{ApplyError, Counts, Evaluator, Limits, RuleSetInForce, RuleSetStore};
+pub use resolve::{KnownMetric, MetricCatalog, MetricKind, RULE_METRICS_MAX};
+pub use rule::{Meaning, QualityFilter, Rule};
+pub use rule_file::{LoadOptions, Loaded, RULE_FILE_BYTES_MAX, RuleSource};
+pub use rule_reader::{CONDITION_BYTES_MAX, LABELS_MAX, RULE_TEXT_BYTES_MAX};
+pub use rule_set::{RULE_SET_FORMAT, RuleSet, RuleSetError, digest};
+pub use said::Identity;
+pub use tree::CONDITION_DEPTH_MAX;

@@ -1,0 +1,172 @@
+//! A rule set in the form in which it is evaluated: metrics by number, selectors matched by profile, and for each
+//! (profile, metric) a plan that finds the rules whose truth a new value may change.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::condition::Condition;
+use crate::intervals::Intervals;
+use crate::life::Timing;
+use crate::matching::{Matching, ProfileId, SelectorId};
+use crate::metrics::Metrics;
+use crate::reading::MetricId;
+use crate::rule::{QualityFilter, Rule};
+use crate::rule_set::RuleSet;
+use crate::states::RuleId;
+
+/// Number of a plan.
+pub(crate) type PlanId = u32;
+
+/// One rule, ready to be evaluated.
+#[derive(Debug)]
+pub(crate) struct CompiledRule {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) id: Arc<str>,
+    pub(crate) digest: Arc<str>,
+    pub(crate) condition: Arc<str>,
+    pub(crate) metrics: Box<[MetricId]>,
+    pub(crate) timing: Timing,
+    pub(crate) quality: QualityFilter,
+    pub(crate) selector: SelectorId,
+    pub(crate) shape: Shape,
+    /// The offset at which it took effect: it knows no reading from before.
+    pub(crate) since_offset: i64,
+}
+
+/// How a rule is evaluated.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// Numbers of one metric: true inside a set. `clear` is the complement where there is none.
+    Band { raise: Intervals, clear: Option<Intervals> },
+    /// Anything else, on the readings in place.
+    General { when: Condition, clear: Option<Condition> },
+}
+
+/// One end of one interval of one rule's raise set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub(crate) start: f64,
+    pub(crate) end: f64,
+    pub(crate) rule: RuleId,
+}
+
+/// The rules that name one metric and match the devices of one profile.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Intervals of band rules by their start.
+    pub(crate) starts: Vec<Edge>,
+    /// The same by their end.
+    pub(crate) ends: Vec<Edge>,
+    /// Rules of the general shape, rising.
+    pub(crate) generals: Vec<RuleId>,
+}
+
+impl Plan {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.starts.is_empty() && self.generals.is_empty()
+    }
+
+    /// The intervals that hold `value`; where `quiet` held the value before it, those that did not hold that one suffice.
+    pub(crate) fn begun(&self, quiet: Option<(f64, f64)>, value: f64) -> impl Iterator<Item = Edge> {
+        let upto = |value| self.starts.partition_point(|edge| edge.start <= value);
+        let from = |value| self.ends.partition_point(|edge| edge.end < value);
+        let edges = match quiet {
+            None => &self.starts[..upto(value)],
+            Some((_, high)) if value > high => &self.starts[upto(high)..upto(value)],
+            Some((low, _)) if value < low => &self.ends[from(value)..from(low)],
+            Some(_) => &[],
+        };
+        edges.iter().copied().filter(move |edge| edge.start <= value && value <= edge.end)
+    }
+}
+
+/// The rules in force. A rule's number is its place in the order of ids.
+#[derive(Debug, Default)]
+pub(crate) struct CompiledRules {
+    pub(crate) rules: Vec<CompiledRule>,
+    pub(crate) matching: Matching,
+    by_metric: HashMap<(MetricId, SelectorId), Vec<RuleId>>,
+    plans: Vec<Plan>,
+    plan_ids: HashMap<(ProfileId, MetricId), PlanId>,
+}
+
+impl CompiledRules {
+    pub(crate) fn new(rule_set: &RuleSet, metrics: &mut Metrics, since_offset: i64) -> Self {
+        let mut compiled = CompiledRules::default();
+        for rule in rule_set.rules() {
+            let id = compiled.rules.len() as RuleId;
+            let rule = compile(rule, metrics, compiled.matching.add(rule.meaning.selector.as_ref()), since_offset);
+            for metric in &rule.metrics {
+                compiled.by_metric.entry((*metric, rule.selector)).or_default().push(id);
+            }
+            compiled.rules.push(rule);
+        }
+        compiled
+    }
+
+    pub(crate) fn get(&self, rule: RuleId) -> &CompiledRule {
+        &self.rules[rule as usize]
+    }
+
+    pub(crate) fn plan(&self, plan: PlanId) -> &Plan {
+        &self.plans[plan as usize]
+    }
+
+    /// The plan of a metric of devices of a profile, made when it is first asked for.
+    pub(crate) fn plan_of(&mut self, profile: ProfileId, metric: MetricId) -> PlanId {
+        if let Some(plan) = self.plan_ids.get(&(profile, metric)) {
+            return *plan;
+        }
+        let plan = self.make_plan(profile, metric);
+        let id = self.plans.len() as PlanId;
+        self.plans.push(plan);
+        self.plan_ids.insert((profile, metric), id);
+        id
+    }
+
+    fn make_plan(&self, profile: ProfileId, metric: MetricId) -> Plan {
+        let mut plan = Plan::default();
+        let selectors = self.matching.selectors_of(profile).iter();
+        for id in selectors.filter_map(|selector| self.by_metric.get(&(metric, *selector))).flatten().copied() {
+            match &self.get(id).shape {
+                Shape::Band { raise, .. } => {
+                    plan.starts.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
+                }
+                Shape::General { .. } => plan.generals.push(id),
+            }
+        }
+        plan.generals.sort_unstable();
+        plan.ends = plan.starts.clone();
+        plan.starts.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.rule.cmp(&b.rule)));
+        plan.ends.sort_by(|a, b| a.end.total_cmp(&b.end).then(a.rule.cmp(&b.rule)));
+        plan
+    }
+}
+
+fn compile(rule: &Rule, metrics: &mut Metrics, selector: SelectorId, since_offset: i64) -> CompiledRule {
+    let meaning = &rule.meaning;
+    let of_one_metric = |condition: &Condition| if meaning.metrics.len() == 1 { condition.numbers(0) } else { None };
+    let clear = meaning.clear.as_ref().map(of_one_metric);
+    let shape = match (of_one_metric(&meaning.when), clear) {
+        (Some(raise), None) => Shape::Band { raise, clear: None },
+        (Some(raise), Some(Some(clear))) => Shape::Band { raise, clear: Some(clear) },
+        _ => Shape::General { when: meaning.when.clone(), clear: meaning.clear.clone() },
+    };
+    CompiledRule {
+        id: rule.id.as_str().into(),
+        digest: rule.digest().into(),
+        condition: rule.condition_text().into(),
+        metrics: meaning.metrics.iter().map(|name| metrics.find_or_add(name)).collect(),
+        timing: Timing {
+            for_us: meaning.for_us,
+            clear_for_us: meaning.clear_for_us,
+            silence_grace_us: meaning.silence_grace_us,
+        },
+        quality: meaning.quality,
+        selector,
+        shape,
+        since_offset,
+        rule: Arc::new(rule.clone()),
+    }
+}

@@ -1,0 +1,88 @@
+//! The devices of one log partition, by number: what their messages last said of them, and their series.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::matching::ProfileId;
+use crate::reading::{MetricId, Place};
+use crate::selector::{Attribute, Attributes};
+use crate::states::StateId;
+
+pub(crate) type DeviceId = u32;
+pub(crate) type SeriesId = u32;
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) id: Box<str>,
+    pub(crate) place: Arc<Place>,
+    /// `None` until its selectors are matched under the rule set in force.
+    pub(crate) profile: Option<ProfileId>,
+    /// In the order in which its messages first named the metrics, which is nearly always that of the next message.
+    pub(crate) series: Vec<(MetricId, SeriesId)>,
+    /// First of its states of rules that look at more than one series.
+    pub(crate) states: Option<StateId>,
+}
+
+impl Device {
+    pub(crate) fn series_of(&self, metric: MetricId) -> Option<SeriesId> {
+        self.series.iter().find(|(known, _)| *known == metric).map(|(_, series)| *series)
+    }
+}
+
+impl Attributes for Device {
+    fn attribute(&self, attribute: &Attribute) -> Option<&str> {
+        let value = match attribute {
+            Attribute::DeviceId => &self.id,
+            Attribute::Domain => &self.place.domain,
+            Attribute::AssetId => &self.place.asset_id,
+            Attribute::GatewayId => &self.place.gateway_id,
+            Attribute::Model | Attribute::Tag(_) => return None,
+        };
+        (!value.is_empty()).then_some(&**value)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Devices {
+    devices: Vec<Device>,
+    table: HashTable<DeviceId>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Devices {
+    pub(crate) fn find(&self, id: &str) -> Option<DeviceId> {
+        let hash = self.hasher.hash_one(id);
+        self.table.find(hash, |device| *self.devices[*device as usize].id == *id).copied()
+    }
+
+    /// Adds a device that is not there yet.
+    pub(crate) fn add(&mut self, id: &str, place: Arc<Place>) -> DeviceId {
+        let number = self.devices.len() as DeviceId;
+        self.devices.push(Device { id: id.into(), place, profile: None, series: Vec::new(), states: None });
+        let Devices { devices, table, hasher } = self;
+        table.insert_unique(hasher.hash_one(id), number, |device| hasher.hash_one(&*devices[*device as usize].id));
+        number
+    }
+
+    pub(crate) fn get(&self, device: DeviceId) -> &Device {
+        &self.devices[device as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, device: DeviceId) -> &mut Device {
+        &mut self.devices[device as usize]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
+        self.devices.iter_mut()
+    }
+}

@@ -1,0 +1,405 @@
+//! The evaluator of one log partition: records in their order in, alert events out (`docs/rules.md`, section 1).
+//!
+//! Invariants: the output is a function of the records alone (I4); a reading that changes no state costs one test and
+//! allocates nothing; every count has a limit (I5).
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::proto::{Flag, Quality, TimeSource};
+use model::{Alert, LogRecordView, Record, TelemetryView, ValueView};
+
+use crate::compiled::CompiledRules;
+use crate::devices::{DeviceId, Devices, SeriesId};
+use crate::metrics::Metrics;
+use crate::reading::{MetricId, Place};
+use crate::rule_set::{RuleSet, RuleSetError, digest};
+use crate::said::{AlertWriter, Identity, Sink};
+use crate::selector::Attribute;
+use crate::series::{Entry, Places, Series};
+use crate::states::{StateId, States};
+
+/// A reading whose time is `received_at` is not taken further ahead of the clock than this.
+const RECEIVED_AHEAD_US_MAX: i64 = 60_000_000;
+
+/// How much the evaluator of one log partition may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Readings of further devices are counted and not evaluated.
+    pub devices_max: usize,
+    /// Readings of further (device, metric) are counted and not evaluated.
+    pub series_max: usize,
+    /// (rule, device) whose last stamp is remembered; past it the half with the oldest stamps is forgotten.
+    pub stamps_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { devices_max: 2_000_000, series_max: 16_000_000, stamps_max: 4_000_000 }
+    }
+}
+
+/// What went through an evaluator since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub readings: u64,
+    /// Older than the one in place.
+    pub late: u64,
+    /// Without a value, or without the unit that their metric has.
+    pub not_in_place: u64,
+    /// Of devices or series past the limits.
+    pub over_limit: u64,
+    /// Evaluations of a rule; a reading that cannot change a rule's state is none.
+    pub evaluations: u64,
+    pub raised: u64,
+    pub resolved: u64,
+}
+
+/// Gives the stored rule sets that records name.
+pub trait RuleSetStore {
+    /// The bytes of rule set `n`.
+    ///
+    /// # Errors
+    /// It is not there or cannot be read.
+    fn rule_set(&self, n: u64) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// The log partition cannot go on: its rule set cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("rule set {n} cannot be read")]
+    Store { n: u64, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("rule set {n} has the digest {found}, the log says {expected}")]
+    Digest { n: u64, expected: String, found: String },
+    #[error("rule set {n} cannot be used")]
+    RuleSet { n: u64, source: RuleSetError },
+}
+
+/// Which rule set is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSetInForce {
+    pub n: u64,
+    /// Lower-case hex.
+    pub digest: String,
+}
+
+/// The evaluator of one log partition.
+#[derive(Debug)]
+pub struct Evaluator {
+    pub(crate) identity: Identity,
+    pub(crate) limits: Limits,
+    /// The offset after the last record.
+    pub(crate) position: i64,
+    pub(crate) clock_us: Option<i64>,
+    pub(crate) in_force: Option<RuleSetInForce>,
+    pub(crate) core: Core,
+}
+
+/// All that is evaluated on, apart from the log that it came from.
+#[derive(Debug, Default)]
+pub(crate) struct Core {
+    pub(crate) rule_set: Arc<RuleSet>,
+    pub(crate) rules: CompiledRules,
+    pub(crate) metrics: Metrics,
+    pub(crate) devices: Devices,
+    /// The units that readings came with.
+    pub(crate) units: Vec<Arc<str>>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) series: Vec<Series>,
+    /// Newest time of any reading, where that is newer than that of a good one.
+    pub(crate) any_ahead_us: HashMap<SeriesId, i64>,
+    pub(crate) places: HashMap<SeriesId, Places>,
+    pub(crate) states: States,
+    /// Last stamp said of each rule id and device.
+    pub(crate) stamps: HashMap<(Arc<str>, DeviceId), i64>,
+    pub(crate) counts: Counts,
+    pub(crate) scratch: Scratch,
+}
+
+/// Buffers that are empty between records.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    readings: Vec<Taken>,
+    pub(crate) touched: Vec<crate::evaluation::Touched>,
+    pub(crate) candidates: Vec<crate::evaluation::Candidate>,
+    pub(crate) due: Vec<(i64, StateId)>,
+}
+
+/// A reading of the record at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) observed_at_us: i64,
+    pub(crate) index: u32,
+    pub(crate) series: SeriesId,
+    pub(crate) metric: MetricId,
+    pub(crate) value: TakenValue,
+    pub(crate) is_good: bool,
+    /// By view: it was put in place.
+    pub(crate) is_placed: [bool; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TakenValue {
+    Number(f64),
+    Boolean(bool),
+    /// It stands in the record.
+    Text,
+}
+
+/// What evaluations need to know of the record at hand.
+pub(crate) struct Cause<'a> {
+    pub(crate) device: DeviceId,
+    pub(crate) offset: i64,
+    pub(crate) clock_us: i64,
+    pub(crate) view: &'a TelemetryView<'a>,
+    pub(crate) group: &'a [Taken],
+}
+
+impl Evaluator {
+    /// An evaluator that starts at the first record of a log partition.
+    pub fn new(identity: Identity, limits: Limits) -> Self {
+        Evaluator { identity, limits, position: 0, clock_us: None, in_force: None, core: Core::default() }
+    }
+
+    /// The offset of the next record.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// The partition clock, microseconds since 1970-01-01T00:00:00Z; `None` before the first record.
+    pub fn clock_us(&self) -> Option<i64> {
+        self.clock_us
+    }
+
+    /// The rule set in force; `None` before the first.
+    pub fn rule_set(&self) -> Option<&RuleSetInForce> {
+        self.in_force.as_ref()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.core.counts
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn devices(&self) -> usize {
+        self.core.devices.len()
+    }
+
+    pub fn series(&self) -> usize {
+        self.core.series.len()
+    }
+
+    /// (rule, device) that are pending, firing or clearing.
+    pub fn states(&self) -> usize {
+        self.core.states.len()
+    }
+
+    /// The clock at which the next timer is due: it speaks at the first record whose clock is past it, and a tick is
+    /// wanted once the wall clock is.
+    pub fn due_us(&mut self) -> Option<i64> {
+        self.core.states.next_due_us()
+    }
+
+    /// Passes offsets that are no input: undecodable records, and gaps of the log.
+    pub fn pass(&mut self, next_offset: i64) {
+        self.position = self.position.max(next_offset);
+    }
+
+    /// Evaluates one record. `is_repeat` is the verdict of the repeat window: a repeat moves no clock and is no input.
+    ///
+    /// # Errors
+    /// The record puts a rule set in force that cannot be had; nothing of the record was taken then.
+    pub fn apply(
+        &mut self,
+        record: &Record<'_>,
+        view: &LogRecordView<'_>,
+        is_repeat: bool,
+        rule_sets: &dyn RuleSetStore,
+        out: &mut Vec<Alert>,
+    ) -> Result<(), ApplyError> {
+        if is_repeat {
+            self.pass(record.offset + 1);
+            return Ok(());
+        }
+        let next_rules = match view {
+            LogRecordView::RuleSet { n, digest } => Some(fetch(rule_sets, *n, digest)?),
+            _ => None,
+        };
+        self.pass(record.offset + 1);
+        let clock_us = self.clock_us.map_or(record.log_time_us, |clock_us| clock_us.max(record.log_time_us));
+        self.clock_us = Some(clock_us);
+        let Evaluator { identity, limits, core, in_force, .. } = self;
+        let mut sink = AlertWriter { identity, out };
+        core.speak_due(clock_us, limits, &mut sink);
+        if let LogRecordView::Telemetry(telemetry) = view {
+            core.take(telemetry, record.offset, clock_us, limits, &mut sink);
+        }
+        if let Some((set, rule_set)) = next_rules {
+            core.change_rules(rule_set, record.offset, clock_us, limits, &mut sink);
+            *in_force = Some(set);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn fetch(
+    rule_sets: &dyn RuleSetStore,
+    n: u64,
+    expected: &str,
+) -> Result<(RuleSetInForce, RuleSet), ApplyError> {
+    let bytes = rule_sets.rule_set(n).map_err(|source| ApplyError::Store { n, source })?;
+    let found = digest(&bytes);
+    if found != expected {
+        return Err(ApplyError::Digest { n, expected: expected.to_owned(), found });
+    }
+    let rule_set = RuleSet::from_bytes(&bytes).map_err(|source| ApplyError::RuleSet { n, source })?;
+    Ok((RuleSetInForce { n, digest: found }, rule_set))
+}
+
+impl Core {
+    /// Takes the readings of one message, in groups of equal time, oldest first.
+    fn take(
+        &mut self,
+        view: &TelemetryView<'_>,
+        offset: i64,
+        clock_us: i64,
+        limits: &Limits,
+        sink: &mut impl Sink,
+    ) {
+        if view.has_flag(Flag::Retained) || view.has_flag(Flag::Historical) {
+            return;
+        }
+        let Some(device) = self.device_of(view, limits) else {
+            self.counts.over_limit += view.readings().count() as u64;
+            return;
+        };
+        let mut readings = std::mem::take(&mut self.scratch.readings);
+        self.collect(view, device, clock_us, limits, &mut readings);
+        if !readings.is_sorted_by_key(|reading| reading.observed_at_us) {
+            readings.sort_by_key(|reading| reading.observed_at_us);
+        }
+        for group in readings.chunk_by_mut(|a, b| a.observed_at_us == b.observed_at_us) {
+            self.place_group(group, view, offset);
+            if !self.scratch.touched.is_empty() {
+                let cause = Cause { device, offset, clock_us, view, group };
+                self.evaluate_group(&cause, limits, sink);
+            }
+        }
+        readings.clear();
+        self.scratch.readings = readings;
+    }
+
+    fn device_of(&mut self, view: &TelemetryView<'_>, limits: &Limits) -> Option<DeviceId> {
+        let gateway_id = view.source().gateway_id;
+        let new_place = || Arc::new(Place {
+            domain: view.domain.into(),
+            asset_id: view.asset_id.into(),
+            gateway_id: gateway_id.into(),
+        });
+        let Some(device) = self.devices.find(view.device_id) else {
+            let has_room = self.devices.len() < limits.devices_max;
+            return has_room.then(|| self.devices.add(view.device_id, new_place()));
+        };
+        let known = self.devices.get_mut(device);
+        let Place { domain, asset_id, gateway_id: known_gateway } = &*known.place;
+        let changes = [
+            (Attribute::Domain, **domain != *view.domain),
+            (Attribute::AssetId, **asset_id != *view.asset_id),
+            (Attribute::GatewayId, **known_gateway != *gateway_id),
+        ];
+        if changes.iter().any(|(_, is_changed)| *is_changed) {
+            known.place = new_place();
+            if changes.iter().any(|(attribute, is_changed)| *is_changed && self.rules.matching.uses(attribute)) {
+                self.match_again(device);
+            }
+        }
+        Some(device)
+    }
+
+    /// The device may match other selectors than before. A rule that begins to match it knows its readings from then on.
+    fn match_again(&mut self, device: DeviceId) {
+        let device = self.devices.get_mut(device);
+        device.profile = None;
+        for (_, series) in &device.series {
+            self.series[*series as usize].plan = None;
+            self.entries[*series as usize].disturb();
+            self.places.remove(series);
+        }
+    }
+
+    fn collect(
+        &mut self,
+        view: &TelemetryView<'_>,
+        device: DeviceId,
+        clock_us: i64,
+        limits: &Limits,
+        readings: &mut Vec<Taken>,
+    ) {
+        for (index, reading) in view.readings().enumerate() {
+            self.counts.readings += 1;
+            let value = match reading.value {
+                ValueView::Number(number) if number.is_finite() => TakenValue::Number(number),
+                // Limits are doubles: an integer that none holds is compared as the nearest.
+                ValueView::Integer(integer) => TakenValue::Number(integer as f64),
+                ValueView::Boolean(boolean) => TakenValue::Boolean(boolean),
+                ValueView::Text(_) => TakenValue::Text,
+                ValueView::Number(_) | ValueView::None => {
+                    self.counts.not_in_place += 1;
+                    continue;
+                }
+            };
+            let Some((metric, series)) = self.series_of(device, index, reading.metric, limits) else {
+                self.counts.over_limit += 1;
+                continue;
+            };
+            if self.metrics.get(metric).unit.as_deref().is_some_and(|unit| *unit != *reading.unit) {
+                self.counts.not_in_place += 1;
+                continue;
+            }
+            let time = view.time_of(&reading);
+            let is_ahead = time.observed_at_source == TimeSource::Received
+                && time.observed_at_us > clock_us.saturating_add(RECEIVED_AHEAD_US_MAX);
+            readings.push(Taken {
+                observed_at_us: if is_ahead { clock_us } else { time.observed_at_us },
+                index: index as u32,
+                series,
+                metric,
+                value,
+                is_good: reading.quality == Quality::Good,
+                is_placed: [false; 2],
+            });
+        }
+    }
+
+    /// The series of a reading; `expected` is its place in the message, where it mostly stands in the device's list.
+    fn series_of(
+        &mut self,
+        device: DeviceId,
+        expected: usize,
+        name: &str,
+        limits: &Limits,
+    ) -> Option<(MetricId, SeriesId)> {
+        let known = &self.devices.get(device).series;
+        let is_it = |(metric, _): &&(MetricId, SeriesId)| *self.metrics.get(*metric).name == *name;
+        if let Some(found) = known.get(expected).filter(is_it).or_else(|| known.iter().find(is_it)) {
+            return Some(*found);
+        }
+        if self.series.len() >= limits.series_max {
+            return None;
+        }
+        let metric = self.metrics.find_or_add(name);
+        self.metrics.set_unit(metric, self.rule_set.unit(name).map(Arc::from));
+        Some((metric, self.add_series(device, metric)))
+    }
+
+    pub(crate) fn add_series(&mut self, device: DeviceId, metric: MetricId) -> SeriesId {
+        let series = self.series.len() as SeriesId;
+        self.series.push(Series { device, metric, plan: None, states: None });
+        self.entries.push(Entry::NEW);
+        self.devices.get_mut(device).series.push((metric, series));
+        series
+    }
+}

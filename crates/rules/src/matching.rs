@@ -1,0 +1,83 @@
+//! Which selectors match a device, without trying each: a selector that wants one of some values of an attribute is
+//! found by the device's value. Devices with the same matches share one profile.
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::selector::{Attribute, Attributes, Selector};
+
+/// Number of a selector in a [`Matching`].
+pub(crate) type SelectorId = u32;
+/// Number of a set of selectors that match together.
+pub(crate) type ProfileId = u32;
+
+/// The distinct selectors of a rule set.
+#[derive(Debug, Default)]
+pub(crate) struct Matching {
+    selectors: Vec<Option<Selector>>,
+    by_text: HashMap<String, SelectorId>,
+    by_value: HashMap<Attribute, HashMap<String, Vec<SelectorId>>>,
+    unkeyed: Vec<SelectorId>,
+    profiles: Vec<Box<[SelectorId]>>,
+    used: HashSet<Attribute>,
+    profile_ids: HashMap<Box<[SelectorId]>, ProfileId>,
+}
+
+impl Matching {
+    /// The number of a selector, `None` matching every device.
+    pub(crate) fn add(&mut self, selector: Option<&Selector>) -> SelectorId {
+        let text = serde_json::to_string(&selector).expect("a selector holds nothing that JSON cannot");
+        if let Some(id) = self.by_text.get(&text) {
+            return *id;
+        }
+        if let Some(selector) = selector {
+            selector.leaves(&mut |test| {
+                self.used.insert(test.attribute().clone());
+            });
+        }
+        let id = self.selectors.len() as SelectorId;
+        match selector.and_then(Selector::key) {
+            Some((attribute, values)) => {
+                let by_value = self.by_value.entry(attribute.clone()).or_default();
+                for value in values {
+                    by_value.entry(value.clone()).or_default().push(id);
+                }
+            }
+            None => self.unkeyed.push(id),
+        }
+        self.selectors.push(selector.cloned());
+        self.by_text.insert(text, id);
+        id
+    }
+
+    /// The profile of a device with these attributes.
+    pub(crate) fn profile(&mut self, device: &impl Attributes) -> ProfileId {
+        let keyed = self.by_value.iter().filter_map(|(attribute, by_value)| {
+            by_value.get(device.attribute(attribute)?)
+        });
+        let mut matching: Vec<SelectorId> = keyed.flatten().chain(&self.unkeyed).copied().collect();
+        matching.retain(|id| self.selectors[*id as usize].as_ref().is_none_or(|selector| selector.matches(device)));
+        matching.sort_unstable();
+        matching.dedup();
+        if let Some(id) = self.profile_ids.get(matching.as_slice()) {
+            return *id;
+        }
+        let id = self.profiles.len() as ProfileId;
+        let matching = matching.into_boxed_slice();
+        self.profiles.push(matching.clone());
+        self.profile_ids.insert(matching, id);
+        id
+    }
+
+    /// Whether a selector asks for this attribute.
+    pub(crate) fn uses(&self, attribute: &Attribute) -> bool {
+        self.used.contains(attribute)
+    }
+
+    pub(crate) fn selectors_of(&self, profile: ProfileId) -> &[SelectorId] {
+        &self.profiles[profile as usize]
+    }
+
+    pub(crate) fn is_in(&self, profile: ProfileId, selector: SelectorId) -> bool {
+        self.selectors_of(profile).binary_search(&selector).is_ok()
+    }
+}

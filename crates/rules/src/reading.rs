@@ -1,0 +1,47 @@
+//! A reading as the evaluator keeps it: in place, and as the evidence of an alert.
+
+use std::sync::Arc;
+
+use model::EventId;
+
+use crate::condition::Value;
+
+/// Number of a metric in [`crate::metrics::Metrics`].
+pub(crate) type MetricId = u32;
+
+/// A reading in place, with all that an alert says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlacedReading {
+    pub(crate) event_id: EventId,
+    pub(crate) reading_index: u32,
+    pub(crate) metric: MetricId,
+    pub(crate) value: Value,
+    /// Empty where it has none; one of few, shared.
+    pub(crate) unit: Arc<str>,
+    pub(crate) observed_at_us: i64,
+    pub(crate) log_offset: i64,
+}
+
+/// What an alert keeps of its start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Episode {
+    /// The reading that started it, which its id is made of.
+    pub(crate) cause: PlacedReading,
+    /// The readings in place among the rule's metrics then; empty where that is the cause alone.
+    pub(crate) evidence: Vec<PlacedReading>,
+    /// What was known of the device then: it stays the alert's, so that it does not matter when a timer speaks.
+    pub(crate) place: Arc<Place>,
+    pub(crate) location: Option<(f64, f64)>,
+    /// The *now* of the start.
+    pub(crate) started_us: i64,
+    /// Set once it is raised.
+    pub(crate) raised_us: Option<i64>,
+}
+
+/// The attributes of a device that its messages carry; empty where one is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) domain: Box<str>,
+    pub(crate) asset_id: Box<str>,
+    pub(crate) gateway_id: Box<str>,
+}

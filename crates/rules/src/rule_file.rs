@@ -1,0 +1,149 @@
+//! Rule files: TOML in, a rule set or every error at once out. Converts and checks all that can be known before the
+//! first reading; opens no file itself.
+
+use std::collections::{BTreeMap, HashMap};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Diagnostic, Finding, SourceText};
+use crate::resolve::MetricCatalog;
+use crate::rule::Rule;
+use crate::rule_reader::RuleReader;
+use crate::rule_set::RuleSet;
+
+/// Longest rule file.
+pub const RULE_FILE_BYTES_MAX: usize = 256 << 20;
+
+/// What a load may take in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Most rules over all files.
+    pub rules_max: usize,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { rules_max: 200_000 }
+    }
+}
+
+/// What a load gives.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub rule_set: RuleSet,
+    /// What is odd but no error.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Where rules come from.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSource;
+
+impl RuleSource {
+    /// Loads rule files, given as (name, text).
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them, in the order of files and places.
+    pub fn load(
+        files: &[(String, String)],
+        catalog: &dyn MetricCatalog,
+        options: &LoadOptions,
+    ) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut load = Load { catalog, options, rules: Vec::new(), ids: HashMap::new(), errors: vec![], warnings: vec![] };
+        for (name, text) in files {
+            load.file(name, text);
+        }
+        if !load.errors.is_empty() {
+            return Err(load.errors);
+        }
+        let units = catalog.units().into_iter().map(|(metric, unit)| (metric.to_owned(), unit.to_owned()));
+        Ok(Loaded { rule_set: RuleSet::new(load.rules, units.collect::<BTreeMap<_, _>>()), warnings: load.warnings })
+    }
+}
+
+struct Load<'a> {
+    catalog: &'a dyn MetricCatalog,
+    options: &'a LoadOptions,
+    rules: Vec<Rule>,
+    /// Where each id was first used.
+    ids: HashMap<String, String>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Load<'_> {
+    fn file(&mut self, name: &str, text: &str) {
+        let source = SourceText::new(name, text);
+        if text.len() > RULE_FILE_BYTES_MAX {
+            let found = format!("a file of {} bytes", text.len());
+            let help = format!("split it: a rule file has at most {RULE_FILE_BYTES_MAX} bytes");
+            self.errors.push(source.diagnostic(Finding::new(0..0, found, help)));
+            return;
+        }
+        let (table, syntax_errors) = DeTable::parse_recoverable(text);
+        let is_whole = syntax_errors.is_empty();
+        let mut findings: Vec<Finding> = syntax_errors
+            .iter()
+            .map(|error| Finding::new(error.span().unwrap_or(0..0), error.message(), "TOML would do: key = value"))
+            .collect();
+        for (key, value) in table.get_ref() {
+            if key.get_ref() == "rule" {
+                self.rules(value, &source, is_whole, &mut findings);
+            } else {
+                let found = format!("the unknown key {}", key.get_ref());
+                findings.push(Finding::new(key.span(), found, "a rule file holds [[rule]] tables"));
+            }
+        }
+        findings.sort_by_key(|finding| finding.span.start);
+        self.errors.extend(findings.into_iter().map(|finding| source.diagnostic(finding)));
+    }
+
+    fn rules(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        source: &SourceText<'_>,
+        is_whole: bool,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(tables) = value.get_ref().as_array() else {
+            findings.push(Finding::new(value.span(), "`rule` that is no array of tables", "write [[rule]]"));
+            return;
+        };
+        for table in tables.iter() {
+            let Some(keys) = table.get_ref().as_table() else {
+                let found = format!("a rule that is {}", table.get_ref().type_str());
+                findings.push(Finding::new(table.span(), found, "write [[rule]]"));
+                continue;
+            };
+            let mut reader = RuleReader::new(source.text(), keys, table.span(), self.catalog);
+            let rule = reader.rule();
+            let mut errors = std::mem::take(&mut reader.errors);
+            // What a line that does not parse took along is not missing.
+            errors.retain(|error| is_whole || !error.is_missing_key);
+            findings.extend(errors.into_iter().map(|error| error.finding));
+            let warnings = std::mem::take(&mut reader.warnings);
+            self.warnings.extend(warnings.into_iter().map(|finding| source.diagnostic(finding)));
+            self.check_id(&reader, source, findings);
+            self.rules.extend(rule);
+            if self.rules.len() > self.options.rules_max {
+                let found = format!("more than {} rules", self.options.rules_max);
+                findings.push(Finding::new(table.span(), found, "raise rules_max or remove rules"));
+                return;
+            }
+        }
+    }
+
+    fn check_id(&mut self, reader: &RuleReader<'_>, source: &SourceText<'_>, findings: &mut Vec<Finding>) {
+        let Some((id, span)) = reader.id() else {
+            return;
+        };
+        let here = source.diagnostic(Finding::new(span.clone(), "", ""));
+        let here = format!("{}:{}", here.file, here.line);
+        if let Some(first) = self.ids.get(id) {
+            findings.push(Finding::new(span, format!("the id {id:?} a second time, first in {first}"), "another id would do"));
+        } else {
+            self.ids.insert(id.to_owned(), here);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! All rules that are in force together, as one self-contained record: what it says depends on no file, catalog or
+//! registry that may have changed since.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::rule::{Rule, hex};
+
+/// Format of [`RuleSet::to_bytes`].
+pub const RULE_SET_FORMAT: u32 = 1;
+
+/// Rules in the order of their ids, and the units that they count on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    units: BTreeMap<String, String>,
+}
+
+/// The bytes are no rule set of this version.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleSetError {
+    #[error("the rule set does not parse")]
+    Malformed(#[source] serde_json::Error),
+    #[error("the rule set has format {found}, this build understands {RULE_SET_FORMAT}: upgrade consumers first")]
+    OtherFormat { found: u32 },
+    #[error("the rules of the set are not in the order of their ids: {id}")]
+    OutOfOrder { id: String },
+    #[error("the rule {id} of the set names a metric that it does not list")]
+    UnknownMetric { id: String },
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    units: &'a BTreeMap<String, String>,
+    rules: &'a [Rule],
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(rename = "format")]
+    _format: u32,
+    units: BTreeMap<String, String>,
+    rules: Vec<Rule>,
+}
+
+impl RuleSet {
+    /// Rules with unique ids, and the canonical unit of every metric that has one.
+    pub(crate) fn new(mut rules: Vec<Rule>, units: BTreeMap<String, String>) -> Self {
+        rules.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        RuleSet { rules, units }
+    }
+
+    /// In the order of their ids.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The unit without which a reading of this metric is not in place.
+    pub fn unit(&self, metric: &str) -> Option<&str> {
+        self.units.get(metric).map(String::as_str)
+    }
+
+    pub(crate) fn units(&self) -> &BTreeMap<String, String> {
+        &self.units
+    }
+
+    /// The stored form: equal rule sets give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let written = Written { format: RULE_SET_FORMAT, units: &self.units, rules: &self.rules };
+        serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot")
+    }
+
+    /// # Errors
+    /// See [`RuleSetError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RuleSetError> {
+        let Format { format } = serde_json::from_slice(bytes).map_err(RuleSetError::Malformed)?;
+        if format != RULE_SET_FORMAT {
+            return Err(RuleSetError::OtherFormat { found: format });
+        }
+        let Read { units, rules, .. } = serde_json::from_slice(bytes).map_err(RuleSetError::Malformed)?;
+        if let Some(pair) = rules.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+            return Err(RuleSetError::OutOfOrder { id: pair[1].id.clone() });
+        }
+        if let Some(rule) = rules.iter().find(|rule| !rule.meaning.lists_its_metrics()) {
+            return Err(RuleSetError::UnknownMetric { id: rule.id.clone() });
+        }
+        Ok(RuleSet { rules, units })
+    }
+
+    /// SHA-256 of the stored form, lower-case hex: what the log's record names.
+    pub fn digest(&self) -> String {
+        digest(&self.to_bytes())
+    }
+}
+
+/// SHA-256 of a stored rule set, lower-case hex.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
