@@ -417,7 +417,7 @@ impl<S: IntakeSource> Connection<S> {
 
     /// Writes what was released, and in 5.0 why the connection ends.
     async fn say_last_words(&mut self, end: &End) {
-        if !end.is_ours() {
+        if let End::Lost(_) = end {
             return;
         }
         let mut last = self.out.split_off(self.written);

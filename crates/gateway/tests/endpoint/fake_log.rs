@@ -9,23 +9,23 @@ use parking_lot::{Condvar, Mutex};
 use urban_neuron_gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 
 /// How long a test waits for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One message as the intake got it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pushed {
-    pub topic: String,
-    pub payload: Vec<u8>,
-    pub publisher: String,
-    pub content_type: String,
-    pub packet_id: Option<u32>,
-    pub is_redelivered: bool,
-    pub is_will: bool,
-    pub received_at_us: i64,
+pub(crate) struct Pushed {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) publisher: String,
+    pub(crate) content_type: String,
+    pub(crate) packet_id: Option<u32>,
+    pub(crate) is_redelivered: bool,
+    pub(crate) is_will: bool,
+    pub(crate) received_at_us: i64,
 }
 
 #[derive(Clone)]
-pub struct FakeLog {
+pub(crate) struct FakeLog {
     shared: Arc<(Mutex<State>, Condvar)>,
 }
 
@@ -34,22 +34,29 @@ struct State {
     is_held: bool,
     is_full: bool,
     is_closed: bool,
-    has_failed: bool,
     pushed: Vec<Pushed>,
     sessions: Vec<(String, Option<Session>)>,
-    /// By intake: pushed, flushed, durable.
-    intakes: Vec<(u64, u64, u64)>,
+    intakes: Vec<Counts>,
     wakes: Vec<Wake>,
+}
+
+/// What one intake was given.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    pushed: u64,
+    flushed: u64,
+    durable: u64,
+    has_failed: bool,
 }
 
 impl FakeLog {
     /// Everything is durable as soon as it is flushed.
-    pub fn instant() -> Self {
+    pub(crate) fn instant() -> Self {
         FakeLog { shared: Arc::default() }
     }
 
     /// Nothing is durable before [`FakeLog::release`].
-    pub fn held() -> Self {
+    pub(crate) fn held() -> Self {
         let log = Self::instant();
         log.hold();
         log
@@ -65,47 +72,47 @@ impl FakeLog {
         wakes.iter().for_each(|wake| wake());
     }
 
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.change(|state| state.is_held = true);
     }
 
     /// What is flushed, now and later, is durable.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.change(|state| {
             state.is_held = false;
-            state.intakes.iter_mut().for_each(|(_, flushed, durable)| *durable = *flushed);
+            state.intakes.iter_mut().for_each(|intake| intake.durable = intake.flushed);
         });
     }
 
     /// What is flushed now is durable, and nothing later.
-    pub fn release_flushed(&self) {
-        self.change(|state| state.intakes.iter_mut().for_each(|(_, flushed, durable)| *durable = *flushed));
+    pub(crate) fn release_flushed(&self) {
+        self.change(|state| state.intakes.iter_mut().for_each(|intake| intake.durable = intake.flushed));
     }
 
-    pub fn set_full(&self, is_full: bool) {
+    pub(crate) fn set_full(&self, is_full: bool) {
         self.change(|state| state.is_full = is_full);
     }
 
-    /// The log fails once, for every intake that there is.
-    pub fn fail(&self) {
-        self.change(|state| state.has_failed = true);
+    /// The log fails for every intake that there is; the next ones are well.
+    pub(crate) fn fail(&self) {
+        self.change(|state| state.intakes.iter_mut().for_each(|intake| intake.has_failed = true));
     }
 
     /// Gives no more intakes.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.change(|state| state.is_closed = true);
     }
 
-    pub fn pushed(&self) -> Vec<Pushed> {
+    pub(crate) fn pushed(&self) -> Vec<Pushed> {
         self.shared.0.lock().pushed.clone()
     }
 
-    pub fn sessions(&self) -> Vec<(String, Option<Session>)> {
+    pub(crate) fn sessions(&self) -> Vec<(String, Option<Session>)> {
         self.shared.0.lock().sessions.clone()
     }
 
     /// The last record of each client id that there is one of.
-    pub fn stored(&self, client_id: &str) -> Option<Session> {
+    pub(crate) fn stored(&self, client_id: &str) -> Option<Session> {
         self.sessions().into_iter().rev().find(|(id, _)| id == client_id)?.1
     }
 
@@ -118,17 +125,17 @@ impl FakeLog {
         }
     }
 
-    pub fn wait_pushed(&self, count: usize) -> Vec<Pushed> {
+    pub(crate) fn wait_pushed(&self, count: usize) -> Vec<Pushed> {
         self.wait(&format!("{count} messages pushed"), |state| state.pushed.len() >= count);
         self.pushed()
     }
 
     /// Everything that was pushed has been flushed.
-    pub fn wait_flushed(&self) {
-        self.wait("all flushed", |state| state.intakes.iter().all(|(pushed, flushed, _)| pushed == flushed));
+    pub(crate) fn wait_flushed(&self) {
+        self.wait("all flushed", |state| state.intakes.iter().all(|intake| intake.pushed == intake.flushed));
     }
 
-    pub fn wait_session(&self, client_id: &str, is_so: impl Fn(Option<&Session>) -> bool) {
+    pub(crate) fn wait_session(&self, client_id: &str, is_so: impl Fn(Option<&Session>) -> bool) {
         self.wait(&format!("session of {client_id}"), |state| {
             let last = state.sessions.iter().rev().find(|(id, _)| id == client_id);
             last.is_some_and(|(_, session)| is_so(session.as_ref()))
@@ -136,7 +143,7 @@ impl FakeLog {
     }
 }
 
-pub struct FakeIntake {
+pub(crate) struct FakeIntake {
     log: FakeLog,
     index: usize,
 }
@@ -145,7 +152,7 @@ impl FakeIntake {
     fn add(&self, add: impl FnOnce(&mut State)) {
         let mut state = self.log.shared.0.lock();
         add(&mut state);
-        state.intakes[self.index].0 += 1;
+        state.intakes[self.index].pushed += 1;
         drop(state);
         self.log.shared.1.notify_all();
     }
@@ -173,23 +180,24 @@ impl Intake for FakeIntake {
     fn flush(&mut self) -> Ticket {
         let mut state = self.log.shared.0.lock();
         let is_held = state.is_held;
-        let (pushed, flushed, durable) = &mut state.intakes[self.index];
-        *flushed = *pushed;
+        let intake = &mut state.intakes[self.index];
+        intake.flushed = intake.pushed;
         if !is_held {
-            *durable = *flushed;
+            intake.durable = intake.flushed;
         }
-        let ticket = Ticket(*flushed);
+        let ticket = Ticket(intake.flushed);
         drop(state);
         self.log.shared.1.notify_all();
         ticket
     }
 
     fn durable(&mut self) -> Result<Ticket, IntakeError> {
-        let mut state = self.log.shared.0.lock();
-        if std::mem::take(&mut state.has_failed) {
-            return Err(IntakeError("the disk is gone".to_owned()));
+        let intake = self.log.shared.0.lock().intakes[self.index];
+        if intake.has_failed {
+            Err(IntakeError("the disk is gone".to_owned()))
+        } else {
+            Ok(Ticket(intake.durable))
         }
-        Ok(Ticket(state.intakes[self.index].2))
     }
 
     fn has_room(&self) -> bool {
@@ -206,7 +214,7 @@ impl IntakeSource for FakeLog {
             return Err(IntakeError("closed".to_owned()));
         }
         state.wakes.push(wake);
-        state.intakes.push((0, 0, 0));
+        state.intakes.push(Counts::default());
         Ok(FakeIntake { log: self.clone(), index: state.intakes.len() - 1 })
     }
 

@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use super::fake_log::PATIENCE;
 
-pub struct RawClient {
-    pub stream: TcpStream,
+pub(crate) struct RawClient {
+    pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// A packet as the server sent it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Said {
-    pub first: u8,
-    pub body: Vec<u8>,
+pub(crate) struct Said {
+    pub(crate) first: u8,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Said {
-    pub fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         self.first >> 4
     }
 
-    pub fn packet_id(&self) -> u16 {
+    pub(crate) fn packet_id(&self) -> u16 {
         u16::from_be_bytes([self.body[0], self.body[1]])
     }
 
     /// Topic, payload and retain flag of a PUBLISH of QoS 0 in 3.1.1.
-    pub fn publish_v311(&self) -> (String, Vec<u8>, bool) {
+    pub(crate) fn publish_v311(&self) -> (String, Vec<u8>, bool) {
         assert_eq!(self.kind(), 3, "{self:?}");
         let len = usize::from(self.packet_id());
         let skip = if self.first & 6 == 0 { 0 } else { 2 };
@@ -37,13 +37,13 @@ impl Said {
     }
 }
 
-pub fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     let mut out = (text.len() as u16).to_be_bytes().to_vec();
     out.extend_from_slice(text.as_bytes());
     out
 }
 
-pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     urban_neuron_gateway::mqtt::encode::put_varint(&mut out, body.len() as u32);
     out.extend_from_slice(body);
@@ -51,17 +51,17 @@ pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// What a CONNECT says.
-pub struct Connect<'a> {
-    pub level: u8,
-    pub client_id: &'a str,
-    pub is_clean: bool,
-    pub keep_alive: u16,
+pub(crate) struct Connect<'a> {
+    pub(crate) level: u8,
+    pub(crate) client_id: &'a str,
+    pub(crate) is_clean: bool,
+    pub(crate) keep_alive: u16,
     /// 5.0 only.
-    pub properties: Vec<u8>,
+    pub(crate) properties: Vec<u8>,
     /// Topic, payload, properties.
-    pub will: Option<(&'a str, &'a [u8], Vec<u8>)>,
-    pub username: Option<&'a str>,
-    pub password: Option<&'a str>,
+    pub(crate) will: Option<(&'a str, &'a [u8], Vec<u8>)>,
+    pub(crate) username: Option<&'a str>,
+    pub(crate) password: Option<&'a str>,
 }
 
 impl Default for Connect<'_> {
@@ -80,7 +80,7 @@ impl Default for Connect<'_> {
 }
 
 impl Connect<'_> {
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         let flags = flag(self.is_clean, 2)
             | flag(self.will.is_some(), 4)
@@ -111,7 +111,13 @@ impl Connect<'_> {
 }
 
 /// A PUBLISH; `properties` `None` for 3.1.1.
-pub fn publish(qos: u8, packet_id: u16, topic: &str, payload: &[u8], properties: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn publish(
+    qos: u8,
+    packet_id: u16,
+    topic: &str,
+    payload: &[u8],
+    properties: Option<&[u8]>,
+) -> Vec<u8> {
     let mut body = text(topic);
     if qos > 0 {
         body.extend_from_slice(&packet_id.to_be_bytes());
@@ -125,7 +131,7 @@ pub fn publish(qos: u8, packet_id: u16, topic: &str, payload: &[u8], properties:
 }
 
 /// A SUBSCRIBE of one filter; `properties` `None` for 3.1.1.
-pub fn subscribe(packet_id: u16, filter: &str, options: u8, properties: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn subscribe(packet_id: u16, filter: &str, options: u8, properties: Option<&[u8]>) -> Vec<u8> {
     let mut body = packet_id.to_be_bytes().to_vec();
     if let Some(properties) = properties {
         body.push(properties.len() as u8);
@@ -136,12 +142,12 @@ pub fn subscribe(packet_id: u16, filter: &str, options: u8, properties: Option<&
     packet(0x82, &body)
 }
 
-pub const PINGREQ: [u8; 2] = [0xc0, 0];
-pub const PINGRESP: Said = Said { first: 0xd0, body: Vec::new() };
-pub const DISCONNECT: [u8; 2] = [0xe0, 0];
+pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0];
+pub(crate) const PINGRESP: Said = Said { first: 0xd0, body: Vec::new() };
+pub(crate) const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 impl RawClient {
-    pub fn open(address: SocketAddr) -> Self {
+    pub(crate) fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -149,7 +155,7 @@ impl RawClient {
     }
 
     /// Connects and gives the CONNACK's body.
-    pub fn connect(address: SocketAddr, connect: &Connect<'_>) -> (Self, Vec<u8>) {
+    pub(crate) fn connect(address: SocketAddr, connect: &Connect<'_>) -> (Self, Vec<u8>) {
         let mut client = Self::open(address);
         client.send(&connect.encode());
         let connack = client.read();
@@ -158,23 +164,23 @@ impl RawClient {
     }
 
     /// Connects and expects to be let in.
-    pub fn connected(address: SocketAddr, connect: &Connect<'_>) -> Self {
+    pub(crate) fn connected(address: SocketAddr, connect: &Connect<'_>) -> Self {
         let (client, connack) = Self::connect(address, connect);
         assert_eq!(connack[1], 0, "{connack:?}");
         client
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
     /// The next packet.
-    pub fn read(&mut self) -> Said {
+    pub(crate) fn read(&mut self) -> Said {
         self.try_read().expect("the server closed the connection")
     }
 
     /// The next packet; `None` at the end.
-    pub fn try_read(&mut self) -> Option<Said> {
+    pub(crate) fn try_read(&mut self) -> Option<Said> {
         loop {
             let found = urban_neuron_gateway::mqtt::frame::split(&self.buffer, usize::MAX).unwrap();
             if let Some((frame, rest)) = found {
@@ -194,18 +200,18 @@ impl RawClient {
     }
 
     /// Everything until the server closes.
-    pub fn read_to_end(&mut self) -> Vec<Said> {
+    pub(crate) fn read_to_end(&mut self) -> Vec<Said> {
         std::iter::from_fn(|| self.try_read()).collect()
     }
 
     /// The server answers a ping next: nothing was said before it.
-    pub fn expect_silence(&mut self) {
+    pub(crate) fn expect_silence(&mut self) {
         self.send(&PINGREQ);
         assert_eq!(self.read(), PINGRESP);
     }
 
     /// Nothing comes within `duration`: for what is not read while the server does not read.
-    pub fn is_silent_for(&mut self, duration: Duration) -> bool {
+    pub(crate) fn is_silent_for(&mut self, duration: Duration) -> bool {
         self.stream.set_read_timeout(Some(duration)).unwrap();
         let result = self.stream.read(&mut [0; 1]);
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
