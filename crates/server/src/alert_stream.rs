@@ -1,10 +1,10 @@
-//! What fires now, and who is told: the state that MQTT subscribers, `alerts list` and `alerts watch` read.
+//! What fires now, as MQTT subscribers are told it.
 //!
 //! Fed twice with the same events: by the evaluator of this process, before they are durable (their cause is, and a replay
 //! says them again), and by the log, which also brings those of other processes. The second of two equal ids is dropped.
 //! MQTT is state, not history: a raise and every change while firing are retained, a resolve is published and clears.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,33 +12,22 @@ use gateway::AlertBoard;
 use model::record::put_header;
 use model::{Alert, AlertState};
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
 
 /// Ids remembered to drop the log's copy of what was said directly. The log's copy follows within a commit, so this
 /// is minutes of even a storm of alerts; beyond it an event is published twice, which its equal id says.
 const SEEN_IDS_MAX: usize = 65_536;
 
-/// Events kept for a watcher that reads slowly; beyond it the watcher is told that it missed some.
-const WATCH_EVENTS_MAX: usize = 4_096;
-
-/// One event as watchers and listings read it.
-#[derive(Clone, Debug)]
-pub struct AlertLine {
-    pub json: Arc<str>,
-}
-
-/// Shared by the rules worker, the follower of the log, the admin server and the MQTT endpoint.
+/// Shared by the rules worker, the follower of the log and the MQTT endpoint.
 #[derive(Clone)]
 pub struct AlertStream {
     board: AlertBoard,
     state: Arc<Mutex<State>>,
-    watchers: broadcast::Sender<AlertLine>,
 }
 
 #[derive(Default)]
 struct State {
-    /// By alert key. Bounded by the evaluator's limit of states.
-    firing: BTreeMap<String, Alert>,
+    /// Alert keys. Bounded by the evaluator's limit of states.
+    firing: HashSet<String>,
     seen: HashSet<String>,
     seen_order: VecDeque<String>,
     raised: u64,
@@ -47,15 +36,14 @@ struct State {
 
 impl AlertStream {
     pub fn new(board: AlertBoard) -> Self {
-        let (watchers, _) = broadcast::channel(WATCH_EVENTS_MAX);
-        AlertStream { board, state: Arc::default(), watchers }
+        AlertStream { board, state: Arc::default() }
     }
 
     /// An alert that already fired when this process started: state, not news.
-    pub fn restore(&self, alert: Alert) {
+    pub fn restore(&self, alert: &Alert) {
         if alert.state == AlertState::Firing {
-            self.publish(&alert);
-            self.state.lock().firing.insert(alert.key(), alert);
+            self.state.lock().firing.insert(alert.key());
+            self.publish(alert);
         }
     }
 
@@ -69,7 +57,7 @@ impl AlertStream {
             match alert.state {
                 AlertState::Firing => {
                     state.raised += u64::from(alert.event == model::AlertEvent::Raised);
-                    state.firing.insert(alert.key(), alert.clone());
+                    state.firing.insert(alert.key());
                 }
                 AlertState::Resolved => {
                     state.resolved += 1;
@@ -78,21 +66,12 @@ impl AlertStream {
             }
         }
         self.publish(alert);
-        if self.watchers.receiver_count() > 0 {
-            // An error means that the last watcher left meanwhile.
-            let _ = self.watchers.send(AlertLine { json: alert_json(alert).into() });
-        }
         true
     }
 
     /// MQTT subscribers are served only while this is true.
     pub fn set_live(&self, is_live: bool) {
         self.board.set_live(is_live);
-    }
-
-    /// What fires now, in the order of rule and device.
-    pub fn firing(&self) -> Vec<Alert> {
-        self.state.lock().firing.values().cloned().collect()
     }
 
     pub fn firing_count(&self) -> usize {
@@ -103,10 +82,6 @@ impl AlertStream {
     pub fn totals(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.raised, state.resolved)
-    }
-
-    pub fn watch(&self) -> broadcast::Receiver<AlertLine> {
-        self.watchers.subscribe()
     }
 
     fn publish(&self, alert: &Alert) {

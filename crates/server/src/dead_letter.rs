@@ -1,8 +1,9 @@
 //! The record of a message that was refused: its original bytes, the stable reason, and all that a second try needs.
 
+use lake::Undecodable;
 use model::proto::{self, dead_letter::Record};
 use model::record::put_header;
-use model::{RawMessage, Rejection};
+use model::{RawMessage, Reason, Rejection};
 use prost::Message;
 
 /// Buffers for dead letters, reused.
@@ -34,11 +35,40 @@ impl DeadLetterDraft {
             device_id: String::new(),
             copied_from: None,
         };
+        let reason = first.map_or("", |rejection| rejection.reason.code());
+        self.put(rejected, message.adapter.name(), reason, message.received_at_us)
+    }
+
+    /// Value and headers of the copy of a record of `telemetry.v1` that no consumer can read.
+    pub fn encode_undecodable(&mut self, record: &Undecodable) -> (&[u8], &[u8]) {
+        let position = record.position;
+        let rejected = proto::Rejected {
+            payload: record.value.clone(),
+            reason: Reason::UndecodableRecord.code().to_owned(),
+            detail: record.detail.clone(),
+            received_at_us: record.log_time_us,
+            device_id: String::from_utf8_lossy(&record.key).into_owned(),
+            copied_from: Some(proto::Position {
+                log_id: position.log_id.to_string(),
+                log_partition: position.log_partition,
+                log_offset: position.log_offset,
+            }),
+            ..proto::Rejected::default()
+        };
+        self.put(rejected, "log", Reason::UndecodableRecord.code(), record.log_time_us)
+    }
+
+    fn put(
+        &mut self,
+        rejected: proto::Rejected,
+        source: &str,
+        reason: &str,
+        received_at_us: i64,
+    ) -> (&[u8], &[u8]) {
         self.value.clear();
         let record = proto::DeadLetter { record: Some(Record::Rejected(rejected)) };
         record.encode(&mut self.value).expect("a Vec grows as far as it must");
-        let reason = first.map_or("", |rejection| rejection.reason.code());
-        dead_letter_headers(&mut self.headers, message.adapter.name(), reason, message.received_at_us);
+        dead_letter_headers(&mut self.headers, source, reason, received_at_us);
         (&self.value, &self.headers)
     }
 }

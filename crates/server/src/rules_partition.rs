@@ -5,24 +5,21 @@
 //! said, or something said that is never produced, is a replay mismatch: told and counted, and evaluation goes on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
 
-use log::{Log, ReadEvent, Reader, Topic};
+use log::{Log, Topic};
 use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
 use model::{Alert, AlertEvent, LogRecordView, Record};
-use rules::{Evaluator, EvaluatorConfig};
+use rules::{Evaluator, Identity, Limits};
 use tracing::{error, info, warn};
 
 use crate::alert_outbox::CurrentState;
+use crate::operations::{TopicScan, scan};
 use crate::rule_sets::RuleSets;
 use crate::state_store::StateStore;
 
 /// Version of the object around an evaluator's snapshot.
 const SNAPSHOT_MAGIC: [u8; 8] = *b"UNRULES1";
-
-/// Longest wait for the log while alerts said before are read.
-const ALERTS_READ_WAIT: Duration = Duration::from_secs(30);
 
 /// State of one assigned log partition.
 pub struct RulesPartition {
@@ -47,14 +44,14 @@ pub enum StandStill {
     PositionLost { partition: u32, position: i64, first: i64, next: i64 },
     #[error("log partition {partition}, offset {offset}: {source}")]
     NewerRecord { partition: u32, offset: i64, source: model::envelope::LogRecordError },
-    #[error("alerts partition {partition} was read up to {position} of {end} only; the log does not answer")]
-    AlertsUnread { partition: u32, position: i64, end: i64 },
+    #[error("reading the alerts that were said: {0}")]
+    AlertsUnread(#[from] crate::operations::OperationError),
     #[error(transparent)]
     Log(#[from] log::Error),
     #[error(transparent)]
     Store(#[from] crate::state_store::StateStoreError),
     #[error("log partition {partition}, offset {offset}: {source}")]
-    RuleSet { partition: u32, offset: i64, source: crate::rule_sets::RuleSetsError },
+    RuleSet { partition: u32, offset: i64, source: rules::ApplyError },
 }
 
 /// What a batch came to.
@@ -86,8 +83,7 @@ impl RulesPartition {
         let (evaluator, position, alerts_position) = match restored {
             Some(restored) => restored,
             None => {
-                let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
-                (Evaluator::new(config), 0, 0)
+                (Evaluator::new(identity(log, partition, tenant), Limits::default()), 0, 0)
             }
         };
         if position < held.start || position > held.end {
@@ -139,6 +135,7 @@ impl RulesPartition {
             Ok(view) => view,
             Err(model::envelope::LogRecordError::Undecodable) => {
                 said.undecodable += u64::from(offset >= self.position);
+                self.evaluator.pass(offset + 1);
                 return Ok(());
             }
             Err(source) => return Err(StandStill::NewerRecord { partition, offset, source }),
@@ -152,19 +149,11 @@ impl RulesPartition {
         if offset < self.position {
             return Ok(());
         }
-        if is_repeat {
-            said.repeats += 1;
-            return Ok(());
-        }
-        if let LogRecordView::RuleSet { n, digest } = &view {
-            let set = rule_sets
-                .compiled(*n, digest)
-                .map_err(|source| StandStill::RuleSet { partition, offset, source })?;
-            self.evaluator.apply_rule_set(record, *n, set, &mut self.output);
-        } else {
-            self.evaluator.apply(record, &view, &mut self.output);
-        }
-        said.evaluated_messages += u64::from(matches!(view, LogRecordView::Telemetry(_)));
+        said.repeats += u64::from(is_repeat);
+        self.evaluator
+            .apply(record, &view, is_repeat, rule_sets, &mut self.output)
+            .map_err(|source| StandStill::RuleSet { partition, offset, source })?;
+        said.evaluated_messages += u64::from(!is_repeat && matches!(view, LogRecordView::Telemetry(_)));
         if !self.output.is_empty() {
             self.say(&view, said);
         }
@@ -214,15 +203,16 @@ impl RulesPartition {
     }
 
     pub fn rule_set_n(&self) -> Option<u64> {
-        self.evaluator.rule_set_n()
+        self.evaluator.rule_set().map(|set| set.n)
     }
 
     /// The clock at which something is due though no record comes, microseconds since 1970-01-01T00:00:00Z.
-    pub fn due_us(&self) -> Option<i64> {
+    pub fn due_us(&mut self) -> Option<i64> {
         self.evaluator.due_us()
     }
 
-    pub fn clock_us(&self) -> i64 {
+    /// The partition clock, microseconds since 1970-01-01T00:00:00Z; `None` before the first record.
+    pub fn clock_us(&self) -> Option<i64> {
         self.evaluator.clock_us()
     }
 
@@ -265,8 +255,7 @@ fn restore<L: Log>(
 ) -> Result<Option<(Evaluator, i64, i64)>, StandStill> {
     for position in store.snapshot_positions(log.log_id(), partition)? {
         let bytes = store.snapshot(log.log_id(), partition, position)?;
-        let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
-        match open_snapshot(&bytes, config, rule_sets) {
+        match open_snapshot(&bytes, identity(log, partition, tenant), rule_sets) {
             Ok((evaluator, alerts_position)) => return Ok(Some((evaluator, position, alerts_position))),
             Err(error) => warn!(partition, position, %error, "snapshot does not open, taking an older one"),
         }
@@ -274,44 +263,33 @@ fn restore<L: Log>(
     Ok(None)
 }
 
+fn identity<L: Log>(log: &L, log_partition: u32, tenant: &str) -> Identity {
+    Identity { log_id: log.log_id(), log_partition, tenant: tenant.to_owned() }
+}
+
 fn open_snapshot(
     bytes: &[u8],
-    config: EvaluatorConfig,
+    identity: Identity,
     rule_sets: &RuleSets,
 ) -> anyhow::Result<(Evaluator, i64)> {
     let rest = bytes.strip_prefix(&SNAPSHOT_MAGIC).ok_or_else(|| anyhow::anyhow!("another version"))?;
     let (alerts_position, rest) = rest.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("truncated"))?;
-    let evaluator = Evaluator::restore(config, rest, |n, digest| {
-        rule_sets.compiled(n, digest).map_err(|error| error.to_string())
-    })?;
+    let evaluator = Evaluator::restore(rest, identity, Limits::default(), rule_sets)?;
     Ok((evaluator, i64::from_le_bytes(*alerts_position)))
 }
 
 /// What was said from `from` to the end of the alerts partition, by `ce_id`.
-fn read_said<L: Log>(log: &L, partition: u32, from: i64) -> Result<HashMap<String, Alert>, StandStill> {
-    let held = log.offsets(Topic::Alerts, partition)?;
-    let mut position = from.max(held.start);
+fn read_said<L: Log>(log: &L, partition: u32, from: i64) -> Result<HashMap<String, Alert>, crate::operations::OperationError> {
     let mut said = HashMap::new();
-    if position >= held.end {
-        return Ok(said);
-    }
-    let mut reader = log.reader(Topic::Alerts, &[(partition, position)])?;
-    let deadline = Instant::now() + ALERTS_READ_WAIT;
-    while position < held.end && Instant::now() < deadline {
-        if let ReadEvent::Records(batch) = reader.poll(Duration::from_millis(100))? {
-            for record in batch.iter().filter(|record| !record.is_tombstone) {
-                match serde_json::from_slice::<Alert>(record.value) {
-                    Ok(alert) if is_evaluator_event(&alert) => drop(said.insert(alert.ce_id(), alert)),
-                    Ok(_) => {}
-                    Err(error) => warn!(partition, offset = record.offset, %error, "not an alert"),
-                }
-            }
-            position = batch.next;
+    let wanted = TopicScan { offsets: from..i64::MAX, ..TopicScan::all(Topic::Alerts, partition) };
+    scan(log, &wanted, |record| {
+        match serde_json::from_slice::<Alert>(record.value) {
+            Ok(alert) if is_evaluator_event(&alert) => drop(said.insert(alert.ce_id(), alert)),
+            Ok(_) => {}
+            Err(error) => warn!(partition, offset = record.offset, %error, "not an alert"),
         }
-    }
-    if position < held.end {
-        return Err(StandStill::AlertsUnread { partition, position, end: held.end });
-    }
+        ControlFlow::Continue(())
+    })?;
     Ok(said)
 }
 
@@ -330,6 +308,3 @@ fn is_equal(earlier: &Alert, now: &Alert) -> bool {
     };
     bare(earlier) == bare(now)
 }
-
-/// Rule sets are shared by the evaluators of all partitions.
-pub type CompiledRuleSet = Arc<rules::RuleSet>;

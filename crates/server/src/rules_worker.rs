@@ -316,7 +316,7 @@ impl<L: Log> RulesWorker<L> {
     fn tick(&mut self) -> Result<(), log::Error> {
         let (now, now_us) = (Instant::now(), wall_us());
         let mut has_ticked = false;
-        for (partition, state) in &self.partitions {
+        for (partition, state) in &mut self.partitions {
             let is_due = state.is_live() && state.due_us().is_some_and(|due_us| due_us < now_us);
             let is_early = self.ticked.get(partition).is_some_and(|at| now < *at + TICK_EVERY);
             if !is_due || is_early || state.position() < self.reader.end(*partition)? {

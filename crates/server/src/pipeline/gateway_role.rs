@@ -1,0 +1,104 @@
+//! The gateway role: adapters in front of the intake, heartbeats, and alerts for MQTT subscribers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use gateway::mqtt_endpoint::{AllowAnyone, Authenticator, EndpointAddresses, MqttEndpoint};
+use gateway::mqtt_subscriber::MqttSubscriber;
+use log::Log;
+
+use super::shared::{Shared, Worker};
+use crate::alert_follower::{self, Ends};
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::decoders::DecoderFactory;
+use crate::engine_configs;
+use crate::health::Role;
+use crate::heartbeat;
+use crate::intake::PipelineSource;
+use crate::sessions;
+
+/// The adapters of one process.
+#[derive(Default)]
+pub(super) struct Gateway {
+    endpoint: Option<MqttEndpoint>,
+    subscribers: Vec<MqttSubscriber>,
+    /// Refused by the endpoint and in the books already.
+    refused: AtomicU64,
+}
+
+/// The threads beside the adapters.
+pub(super) fn start_followers<L: Log>(log: &L, parts: &Shared, from: Ends) -> anyhow::Result<[Worker; 2]> {
+    let (follower_log, stream) = (log.clone(), parts.stream.clone());
+    let follower = parts.spawn("alert follower", Role::Gateway, move |stop| {
+        alert_follower::follow(&follower_log, &stream, &from, stop)
+    })?;
+    let (heartbeat_log, instance) = (log.clone(), parts.instance.clone());
+    let heartbeat = parts
+        .spawn("heartbeat", Role::Gateway, move |stop| heartbeat::run(&heartbeat_log, &instance, stop))?;
+    Ok([follower, heartbeat])
+}
+
+impl Gateway {
+    pub fn start<L: Log>(
+        log: &L,
+        config: &Config,
+        parts: &Shared,
+        decoder: DecoderFactory,
+    ) -> anyhow::Result<Self> {
+        let source =
+            |account| PipelineSource::new(log.clone(), account, decoder.clone(), parts.clock.clone());
+        let mut gateway = Gateway::default();
+        if engine_configs::has_endpoint(config) {
+            let endpoint = MqttEndpoint::start(
+                engine_configs::endpoint(config),
+                source(parts.endpoint_account.clone()),
+                parts.board.clone(),
+                authenticator(config)?,
+                sessions::read(log).context("reading the MQTT sessions")?,
+            );
+            gateway.endpoint = Some(endpoint.context("mqtt.endpoint")?);
+        }
+        for (at, section) in config.mqtt_subscribers.iter().enumerate() {
+            let subscriber = MqttSubscriber::start(
+                engine_configs::subscriber(section),
+                source(parts.subscriber_account.clone()),
+            );
+            gateway.subscribers.push(subscriber.with_context(|| format!("mqtt.subscriber[{at}]"))?);
+        }
+        parts.health.set("adapters", Role::Gateway, None);
+        Ok(gateway)
+    }
+
+    pub fn addresses(&self) -> EndpointAddresses {
+        self.endpoint.as_ref().map(|endpoint| endpoint.addresses().clone()).unwrap_or_default()
+    }
+
+    /// Enters what the endpoint refused since the last call into the books.
+    pub fn account(&self, parts: &Shared) {
+        let Some(endpoint) = &self.endpoint else { return };
+        let refused = endpoint.counters().counts().refused;
+        let before = self.refused.fetch_max(refused, Ordering::Relaxed);
+        parts.endpoint_account.refuse(refused.saturating_sub(before));
+    }
+
+    /// Stops all adapters; what they took is acknowledged as it becomes durable, within the deadline.
+    pub fn stop(self, deadline: Duration) {
+        let ends_at = Instant::now() + deadline;
+        if let Some(endpoint) = self.endpoint {
+            endpoint.stop(deadline);
+        }
+        for subscriber in self.subscribers {
+            subscriber.stop(ends_at.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+fn authenticator(config: &Config) -> anyhow::Result<Arc<dyn Authenticator>> {
+    match &config.mqtt_endpoint.credentials_path {
+        None => Ok(Arc::new(AllowAnyone)),
+        Some(path) => Ok(Arc::new(Credentials::read(path).context("mqtt.endpoint.credentials_path")?)),
+    }
+}

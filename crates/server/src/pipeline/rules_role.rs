@@ -1,0 +1,37 @@
+//! The rules role: its worker over the rule files and the state beside the lake.
+
+use std::sync::Arc;
+
+use log::Log;
+
+use super::shared::{Shared, Worker};
+use crate::config::{Config, LogKind};
+use crate::health::Role;
+use crate::rule_loader::RuleLoader;
+use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
+use crate::state_store::StateStore;
+
+pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow::Result<Worker> {
+    let worker_config = RulesWorkerConfig {
+        tenant: config.tenant.clone(),
+        instance: parts.instance.clone(),
+        snapshot_interval: config.rules.snapshot_interval,
+        reload_interval: config.rules.reload_interval,
+        may_return_to_older_rules: config.log.kind == LogKind::Embedded,
+    };
+    let failpoints = parts.failpoints.clone();
+    let worker_parts = RulesWorkerParts {
+        store: StateStore::new(&config.lake.root),
+        stream: parts.stream.clone(),
+        health: parts.health.clone(),
+        stats: parts.stats.clone(),
+        failpoint: failpoints
+            .is_armed()
+            .then(|| Arc::new(move |name: &'static str| failpoints.pass(name)) as Arc<dyn Fn(&'static str) + Send + Sync>),
+    };
+    let loader = RuleLoader::new(config)?;
+    let log = log.clone();
+    parts.spawn("rules worker", Role::Rules, move |stop| {
+        RulesWorker::new(log, worker_parts, worker_config, loader)?.run(stop)
+    })
+}
