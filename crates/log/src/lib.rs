@@ -15,6 +15,7 @@ use model::{LogId, RecordBatch};
 pub mod conformance;
 pub mod embedded;
 mod error;
+pub mod kafka;
 
 pub use error::{Disposition, Error};
 

@@ -24,11 +24,7 @@ impl<'a> Record<'a> {
 
     /// Name and value of each header, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        let mut rest = self.headers;
-        std::iter::from_fn(move || {
-            let name = std::str::from_utf8(take(&mut rest)?).ok()?;
-            Some((name, take(&mut rest)?))
-        })
+        read_headers(self.headers)
     }
 
     /// The headers in their stored form, see [`put_header`].
@@ -44,6 +40,14 @@ pub fn put_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
         out.extend_from_slice(&(part.len() as u32).to_le_bytes());
         out.extend_from_slice(part);
     }
+}
+
+/// Name and value of each header of the stored form, in order; bytes that are no header end them.
+pub fn read_headers(mut stored: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    std::iter::from_fn(move || {
+        let name = std::str::from_utf8(take(&mut stored)?).ok()?;
+        Some((name, take(&mut stored)?))
+    })
 }
 
 fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -198,10 +202,16 @@ mod tests {
         let records: Vec<_> = batch.iter().collect();
         assert_eq!((batch.log_partition, batch.next, records.len()), (3, 12, 2));
         assert_eq!((records[0].offset, records[0].log_time_us), (7, 1000));
-        assert_eq!((records[0].key, records[0].value, records[0].is_tombstone), (&b"k"[..], &b"value"[..], false));
+        assert_eq!(
+            (records[0].key, records[0].value, records[0].is_tombstone),
+            (&b"k"[..], &b"value"[..], false)
+        );
         let headers: Vec<_> = records[0].headers().collect();
         assert_eq!(headers, [("ce_id", &b"x/raised"[..]), ("ce_type", &b""[..])]);
-        assert_eq!((records[1].key, records[1].value, records[1].is_tombstone), (&b"gone"[..], &b""[..], true));
+        assert_eq!(
+            (records[1].key, records[1].value, records[1].is_tombstone),
+            (&b"gone"[..], &b""[..], true)
+        );
     }
 
     #[test]
