@@ -16,7 +16,9 @@ mod journal;
 mod reader;
 mod recovery;
 mod retention;
+mod rewrite;
 mod segment;
+mod sweeper;
 mod tail;
 
 use std::fs::File;
@@ -36,6 +38,7 @@ pub use reader::EmbeddedReader;
 use crate::{Consumer, Error, Log, Topic, Wake};
 use committer::Committer;
 use journal::Journal;
+use sweeper::SweepSignal;
 
 /// By topic, in the order of [`Topic::ALL`].
 type Journals = Arc<[Arc<Journal>; Topic::ALL.len()]>;
@@ -64,7 +67,8 @@ struct Open {
     log_id: LogId,
     partitions: u32,
     journals: Journals,
-    committers: Mutex<Vec<JoinHandle<()>>>,
+    sweep: Arc<SweepSignal>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<File>>,
 }
 
@@ -96,23 +100,18 @@ impl EmbeddedLog {
         let mut recovered = Vec::new();
         for topic in Topic::ALL {
             let dir = config.data_dir.join(data_dir::LOG).join(topic.name());
-            recovered.push((topic, recovery::recover(&dir, topic, log_id, partitions)?, dir));
+            recovered.push((recovery::recover(&dir, topic, log_id, partitions)?, dir));
         }
         data_dir::sync_parents(&config.data_dir)?;
-        let mut committers = Vec::new();
-        let mut journals = Vec::new();
-        for (topic, found, dir) in recovered {
-            let log_time_us = found.log_time_us;
-            let journal = Arc::new(Journal::new(topic, dir, config.clone(), found));
-            committers.push(Committer::new(Arc::clone(&journal), log_time_us));
-            journals.push(journal);
-        }
-        let journals: [Arc<Journal>; Topic::ALL.len()] =
-            journals.try_into().map_err(|_| Error::Closed).expect("one journal was made for each topic");
-        let committers = committers.into_iter().map(spawn).collect::<Result<_, _>>()?;
-        let journals = Arc::new(journals);
-        let (committers, lock) = (Mutex::new(committers), Mutex::new(Some(lock)));
-        Ok(EmbeddedLog { open: Arc::new(Open { log_id, partitions, journals, committers, lock }) })
+        let sweep = Arc::new(SweepSignal::default());
+        let mut recovered = recovered.into_iter();
+        let journals: Journals = Arc::new(Topic::ALL.map(|topic| {
+            let (found, dir) = recovered.next().expect("every topic was recovered");
+            Arc::new(Journal::new(topic, dir, config.clone(), Arc::clone(&sweep), found))
+        }));
+        let threads = start(&journals, &sweep)?;
+        let (threads, lock) = (Mutex::new(threads), Mutex::new(Some(lock)));
+        Ok(EmbeddedLog { open: Arc::new(Open { log_id, partitions, journals, sweep, threads, lock }) })
     }
 
     /// How each topic stands, for metrics.
@@ -137,13 +136,23 @@ impl EmbeddedLog {
     }
 }
 
-fn spawn(committer: Committer) -> Result<JoinHandle<()>, Error> {
-    let name = format!("log-{}", committer.topic().name());
+/// Starts a committer for each topic, and the sweeper.
+fn start(journals: &Journals, sweep: &Arc<SweepSignal>) -> Result<Vec<JoinHandle<()>>, Error> {
+    let mut threads = Vec::new();
+    for journal in journals.iter() {
+        let committer = Committer::new(Arc::clone(journal));
+        threads.push(spawn(format!("log-{}", journal.topic.name()), move || committer.run())?);
+    }
+    let (journals, signal) = (Arc::clone(journals), Arc::clone(sweep));
+    threads.push(spawn("log-sweeper".to_owned(), move || sweeper::run(&signal, &journals[..]))?);
+    // What the last process left to do.
+    sweep.ask();
+    Ok(threads)
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let path = std::path::PathBuf::from(&name);
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(move || committer.run())
-        .map_err(segment::io("start thread", &path))
+    std::thread::Builder::new().name(name).spawn(run).map_err(segment::io("start thread", &path))
 }
 
 impl Log for EmbeddedLog {
@@ -184,7 +193,7 @@ impl Log for EmbeddedLog {
         let journal = self.journal(Topic::Telemetry)?;
         journal.check_partition(partition)?;
         journal.retention.release(consumer, partition, offset);
-        journal.trim();
+        self.open.sweep.ask();
         Ok(())
     }
 
@@ -200,11 +209,12 @@ impl Log for EmbeddedLog {
 impl Open {
     fn close(&self) {
         self.journals.iter().for_each(|journal| journal.begin_close());
+        self.sweep.begin_close();
         // Held until all have ended: a second closer returns no earlier than the first.
-        let mut committers = self.committers.lock();
-        for committer in committers.drain(..) {
-            if committer.join().is_err() {
-                tracing::error!("a committer of the log panicked");
+        let mut threads = self.threads.lock();
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log panicked");
             }
         }
         *self.lock.lock() = None;

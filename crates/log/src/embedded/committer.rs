@@ -16,10 +16,8 @@ use super::clock::LogClock;
 use super::journal::{Journal, Submission};
 use super::segment::{Segment, SegmentHeader, io};
 use super::tail::TailBatch;
-use crate::{Error, Topic};
+use crate::Error;
 
-/// How often retention by age looks while nothing is written.
-const IDLE: Duration = Duration::from_secs(60);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The partition clock may be so far ahead of the wall before it is said.
@@ -38,27 +36,21 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Goes on where recovery ended.
-    pub(super) fn new(journal: Arc<Journal>, log_time_us: i64) -> Self {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
         let published = journal.published.lock();
         let next = published.next.clone();
         let active = published.segments.back().map(Arc::clone).expect("a topic always has a segment");
         drop(published);
-        let clock = LogClock::new(Arc::clone(&journal.config.clock), log_time_us);
+        let clock = LogClock::new(Arc::clone(&journal.config.clock), active.log_time_us());
         // A file that was just opened has its cursor at 0.
         let (end, is_dirty_past_end) = (active.durable_bytes(), true);
         Committer { journal, active, end, is_dirty_past_end, next, clock, is_clock_ahead: false }
     }
 
-    pub(super) fn topic(&self) -> Topic {
-        self.journal.topic
-    }
-
     /// Commits until the log closes or fails for good.
     pub(super) fn run(mut self) {
-        while let Some(submissions) = self.journal.take_queued(IDLE) {
-            if submissions.is_empty() {
-                self.journal.trim();
-            } else if let Err(error) = self.commit(&submissions) {
+        while let Some(submissions) = self.journal.take_queued() {
+            if let Err(error) = self.commit(&submissions) {
                 let topic = self.journal.topic.name();
                 error!(topic, %error, "the log failed, what is not durable will not be acknowledged");
                 if !matches!(error, Error::Closed) {
@@ -113,10 +105,7 @@ impl Committer {
     fn write(&mut self, submissions: &[Submission]) -> Result<Vec<BatchHeader>, Error> {
         let batches = || submissions.iter().flat_map(|submission| &submission.batches);
         let bytes: u64 = batches().map(|batch| (HEADER_BYTES + batch.body.len()) as u64).sum();
-        if self.check_bytes_max(bytes).is_err() {
-            self.journal.trim();
-            self.check_bytes_max(bytes)?;
-        }
+        self.check_bytes_max(bytes)?;
         if self.end > self.active.header.bytes() && self.end + bytes > self.journal.segment_bytes {
             self.roll()?;
         }
@@ -144,6 +133,7 @@ impl Committer {
         if held + bytes <= max {
             return Ok(());
         }
+        self.journal.sweep.ask();
         let name = self.journal.topic.name();
         Err(Error::Refused(format!(
             "{name} holds {held} bytes, log.bytes_max is {max}, and no segment may be unlinked yet"
@@ -197,13 +187,13 @@ impl Committer {
             log_time_us: self.active.log_time_us(),
             first: self.next.clone(),
         };
-        let segment = Arc::new(Segment::create(&self.journal.dir, header)?);
+        let segment = Arc::new(Segment::create(&self.journal.dir, header, |_| Ok(()))?);
         self.end = segment.durable_bytes();
         self.journal.disk_bytes.fetch_add(self.end, Ordering::Relaxed);
         self.journal.published.lock().segments.push_back(Arc::clone(&segment));
         self.active = segment;
         self.is_dirty_past_end = true;
-        self.journal.trim();
+        self.journal.sweep.ask();
         Ok(())
     }
 

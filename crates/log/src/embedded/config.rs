@@ -35,6 +35,8 @@ pub struct EmbeddedConfig {
     pub bytes_max: u64,
     /// Who reads telemetry in this process, and so must have released a segment before it is unlinked. Default both.
     pub consumers: Vec<Consumer>,
+    /// Records of a log partition kept before what its consumers released, for the repeat window. Default 262,144.
+    pub kept_records: i64,
     /// How long telemetry is kept at least where no lake lands it. Default 7 days.
     pub retention: Duration,
     /// How long dead letters are kept. Default 30 days.
@@ -65,6 +67,7 @@ impl EmbeddedConfig {
             tail_bytes_max: 64 * MIB,
             bytes_max: 8 << 30,
             consumers: vec![Consumer::Lake, Consumer::Rules],
+            kept_records: 262_144,
             retention: 7 * DAY,
             dead_letter_retention: 30 * DAY,
             alerts_retention: 90 * DAY,

@@ -15,6 +15,7 @@ use super::config::EmbeddedConfig;
 use super::recovery::Recovered;
 use super::retention::Retention;
 use super::segment::Segment;
+use super::sweeper::SweepSignal;
 use super::tail::Tail;
 use crate::{Error, Topic, Wake};
 
@@ -29,8 +30,7 @@ pub(super) struct Journal {
     pub(super) published: Mutex<Published>,
     pub(super) committed: Condvar,
     pub(super) disk_bytes: AtomicU64,
-    /// Held while segments are unlinked.
-    pub(super) trimming: Mutex<()>,
+    pub(super) sweep: Arc<SweepSignal>,
     /// How far the log's clock is ahead of the wall, microseconds.
     pub(super) clock_ahead_us: AtomicI64,
     state: AtomicU8,
@@ -74,7 +74,13 @@ const CLOSED: u8 = 1;
 const FAILED: u8 = 2;
 
 impl Journal {
-    pub(super) fn new(topic: Topic, dir: PathBuf, config: EmbeddedConfig, recovered: Recovered) -> Self {
+    pub(super) fn new(
+        topic: Topic,
+        dir: PathBuf,
+        config: EmbeddedConfig,
+        sweep: Arc<SweepSignal>,
+        recovered: Recovered,
+    ) -> Self {
         let disk_bytes = recovered.segments.iter().map(|segment| segment.durable_bytes()).sum();
         let tail = Tail::new(recovered.next.len(), tail_bytes_max(topic, config.tail_bytes_max));
         Journal {
@@ -88,7 +94,7 @@ impl Journal {
             published: Mutex::new(Published { segments: recovered.segments, next: recovered.next, tail }),
             committed: Condvar::new(),
             disk_bytes: AtomicU64::new(disk_bytes),
-            trimming: Mutex::default(),
+            sweep,
             clock_ahead_us: AtomicI64::new(0),
             state: AtomicU8::new(OPEN),
             trouble: Mutex::new(None),
@@ -100,14 +106,14 @@ impl Journal {
         self.queued.notify_one();
     }
 
-    /// All that is queued, after waiting at most `wait` for something; `None` when the log closes and nothing is left.
-    pub(super) fn take_queued(&self, wait: Duration) -> Option<Vec<Submission>> {
+    /// All that is queued, once something is; `None` when the log closes and nothing is left.
+    pub(super) fn take_queued(&self) -> Option<Vec<Submission>> {
         let mut queue = self.queue.lock();
-        if queue.submissions.is_empty() && !queue.is_closing {
-            self.queued.wait_for(&mut queue, wait);
+        while queue.submissions.is_empty() && !queue.is_closing {
+            self.queued.wait(&mut queue);
         }
         let submissions = std::mem::take(&mut queue.submissions);
-        (!submissions.is_empty() || !queue.is_closing).then_some(submissions)
+        (!submissions.is_empty()).then_some(submissions)
     }
 
     /// Waits before another try; true when the log closes, and there will be none.

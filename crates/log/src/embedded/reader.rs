@@ -28,6 +28,8 @@ pub struct EmbeddedReader {
     is_pass_next: bool,
 }
 
+const FRUITLESS_PASSES_MAX: usize = 1000;
+
 struct Pass {
     segment: Arc<Segment>,
     cursor: BatchCursor,
@@ -56,11 +58,12 @@ impl EmbeddedReader {
 
     fn next_batch(&mut self, wait: Duration) -> Result<Option<RecordBatch>, Error> {
         let deadline = Instant::now() + wait;
-        loop {
+        // A pass ends without a batch when segments were replaced under it, which does not go on for long.
+        for _ in 0..FRUITLESS_PASSES_MAX {
             match self.await_step(deadline)? {
                 Step::Deliver(batch, from) => {
                     let records = batch.header.records(&batch.body, from);
-                    return records.map(Some).map_err(|what| self.damaged_in_memory(what));
+                    return records.map(Some).map_err(|what| self.damaged(what));
                 }
                 Step::Pass => {
                     if let Some(batch) = self.read_on()? {
@@ -70,6 +73,7 @@ impl EmbeddedReader {
                 Step::Wait => return Ok(None),
             }
         }
+        Err(self.damaged("the segments do not hold an offset that the log has"))
     }
 
     /// What can be done now, or after waiting for a commit; [`Step::Wait`] when there was none before the deadline.
@@ -119,31 +123,34 @@ impl EmbeddedReader {
 
     /// Makes sure that the pass has not gone by what a lagging log partition needs.
     fn prepare_pass(&mut self, published: &Published) -> Result<(), Error> {
-        let lagging = |partition: usize, position: i64| {
-            position < published.next[partition] && published.tail.get(partition as u32, position).is_none()
+        let lags = |(partition, position): (usize, &Option<i64>)| {
+            position.is_some_and(|at| {
+                at < published.next[partition] && published.tail.get(partition as u32, at).is_none()
+            })
         };
+        let lagging: Vec<bool> = self.positions.iter().enumerate().map(lags).collect();
+        if self
+            .pass
+            .as_ref()
+            .is_some_and(|pass| lagging.iter().zip(&pass.serves).all(|(lags, served)| *served || !lags))
+        {
+            return Ok(());
+        }
         let mut begin: Option<(Arc<Segment>, u64)> = None;
-        let mut serves = vec![false; self.positions.len()];
-        for partition in 0..self.positions.len() {
-            let Some(position) = self.positions[partition].filter(|position| lagging(partition, *position))
-            else {
-                continue;
-            };
-            serves[partition] = true;
+        for partition in (0..lagging.len()).filter(|partition| lagging[*partition]) {
+            let position = self.positions[partition].unwrap_or_default();
             let Some((segment, at)) = published.locate(partition as u32, position) else {
                 return Err(self.out_of_range(published, partition, position));
             };
-            let key = |(segment, at): &(Arc<Segment>, u64)| (segment.header.sequence, *at);
-            let found = (segment, at);
-            if begin.as_ref().is_none_or(|earliest| key(&found) < key(earliest)) {
-                begin = Some(found);
+            let is_earlier = |(earliest, earliest_at): &(Arc<Segment>, u64)| {
+                (segment.header.sequence, at) < (earliest.header.sequence, *earliest_at)
+            };
+            if begin.as_ref().is_none_or(is_earlier) {
+                begin = Some((segment, at));
             }
         }
-        let is_served =
-            |pass: &Pass| serves.iter().zip(&pass.serves).all(|(needed, served)| *served || !needed);
-        if !self.pass.as_ref().is_some_and(is_served) {
-            self.pass = begin.map(|(segment, at)| Pass { segment, cursor: BatchCursor::new(at), serves });
-        }
+        self.pass =
+            begin.map(|(segment, at)| Pass { segment, cursor: BatchCursor::new(at), serves: lagging });
         Ok(())
     }
 
@@ -170,15 +177,18 @@ impl EmbeddedReader {
         Ok(None)
     }
 
-    /// The pass in the segment after this one; none at the end of the log, or where retention has left a hole.
+    /// The pass in the segment after this one; none at the end of the log, or where a log partition has lost records on
+    /// the way because they were not needed any more. Compaction leaves holes that are none.
     fn following_segment(&mut self) -> Option<Pass> {
         let pass = self.pass.take()?;
-        let sequence = pass.segment.header.sequence;
         let published = self.journal.published.lock();
+        let sequence = pass.segment.header.sequence;
         let after = published.segments.partition_point(|segment| segment.header.sequence <= sequence);
         let segment = Arc::clone(published.segments.get(after)?);
-        let follows = segment.header.replaces_from <= sequence + 1;
-        follows.then(|| Pass {
+        let served = self.positions.iter().zip(&pass.serves).zip(&segment.header.first);
+        let has_hole =
+            served.into_iter().any(|((at, served), first)| *served && at.is_some_and(|at| at < *first));
+        (!has_hole).then(|| Pass {
             cursor: BatchCursor::new(segment.header.bytes()),
             segment,
             serves: pass.serves,
@@ -192,7 +202,7 @@ impl EmbeddedReader {
         Error::OutOfRange { topic, partition: partition as u32, offset, first: held.start, next: held.end }
     }
 
-    fn damaged_in_memory(&self, what: &'static str) -> Error {
+    fn damaged(&self, what: &'static str) -> Error {
         Error::Damaged { path: self.journal.dir.clone(), at: 0, what }
     }
 }

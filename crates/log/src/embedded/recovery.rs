@@ -11,7 +11,7 @@ use model::LogId;
 use tracing::warn;
 
 use super::batch::{self, BatchHeader};
-use super::segment::{BatchCursor, DRAFT_SUFFIX, Segment, SegmentHeader, io, sequence_of, sync_dir};
+use super::segment::{BatchCursor, DRAFT_EXTENSION, Segment, SegmentHeader, io, sequence_of, sync_dir};
 use crate::{Error, Topic};
 
 /// The state of a topic as its directory tells it.
@@ -19,7 +19,6 @@ use crate::{Error, Topic};
 pub(super) struct Recovered {
     pub(super) segments: VecDeque<Arc<Segment>>,
     pub(super) next: Vec<i64>,
-    pub(super) log_time_us: i64,
 }
 
 /// Opens the directory of `topic`, made when it does not exist.
@@ -34,7 +33,7 @@ pub(super) fn recover(dir: &Path, topic: Topic, log_id: LogId, partitions: u32) 
     if segments.is_empty() {
         let header =
             SegmentHeader { log_id, sequence: 0, replaces_from: 0, log_time_us: 0, first: vec![0; count] };
-        segments.push(Segment::create(dir, header)?);
+        segments.push(Segment::create(dir, header, |_| Ok(()))?);
     }
     check_headers(&segments, log_id, count)?;
     let Some((last, sealed)) = segments.split_last() else {
@@ -42,13 +41,18 @@ pub(super) fn recover(dir: &Path, topic: Topic, log_id: LogId, partitions: u32) 
     };
     for (segment, following) in sealed.iter().zip(&segments[1..]) {
         let next = scan_sealed(segment, topic.is_compacted())?;
-        if next != following.header.first {
+        // Compaction may have taken the last records of a segment, and nothing else may.
+        let is_whole = if topic.is_compacted() {
+            next.iter().zip(&following.header.first).all(|(next, first)| next <= first)
+        } else {
+            next == following.header.first
+        };
+        if !is_whole {
             return Err(segment.damaged(segment.durable_bytes(), "batches are missing at the end"));
         }
     }
     let next = scan_last(last, topic.is_compacted())?;
-    let log_time_us = last.log_time_us();
-    Ok(Recovered { segments: segments.into_iter().map(Arc::new).collect(), next, log_time_us })
+    Ok(Recovered { segments: segments.into_iter().map(Arc::new).collect(), next })
 }
 
 /// The segments in order. What a crash left behind is removed: drafts, and what a compacted segment already stands for.
@@ -57,7 +61,7 @@ fn open_segments(dir: &Path) -> Result<Vec<Segment>, Error> {
     for entry in std::fs::read_dir(dir).map_err(io("list", dir))? {
         let path = entry.map_err(io("list", dir))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(DRAFT_SUFFIX) {
+        if path.extension().is_some_and(|extension| extension == DRAFT_EXTENSION) {
             std::fs::remove_file(&path).map_err(io("remove", &path))?;
         } else if let Some(sequence) = sequence_of(name) {
             found.push((sequence, path));

@@ -1,26 +1,17 @@
-//! Which segments may go. The oldest go first, and never the one that is written.
+//! Which records may go: what is old enough, or what every consumer has released and no repeat window reaches.
 //!
-//! It knows ages and what consumers released, never what a record means.
+//! It decides and touches no file; it never knows what a record means.
 
-use std::io::ErrorKind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tracing::{debug, warn};
-
 use super::config::EmbeddedConfig;
-use super::journal::Journal;
-use super::segment::{Segment, io, sync_dir};
-use crate::{Consumer, Error, Topic};
-
-/// Records before a consumer's position that its repeat window reads again at a start.
-const REPEAT_WINDOW_RECORDS: i64 = 262_144;
+use crate::{Consumer, Topic};
 
 /// When a segment of one topic may go.
 pub(super) enum Retention {
     /// When every registered consumer has passed it by the repeat window and, where an age is given, it is so old.
-    Released { consumers: Vec<Released>, age: Option<Duration> },
+    Released { consumers: Vec<Released>, kept_records: i64, age: Option<Duration> },
     /// When it is so old.
     Age(Duration),
     /// Never: compaction keeps the topic small.
@@ -43,6 +34,7 @@ impl Retention {
                 let is_landed = config.consumers.contains(&Consumer::Lake);
                 Retention::Released {
                     consumers: consumers.collect(),
+                    kept_records: config.kept_records,
                     age: (!is_landed).then_some(config.retention),
                 }
             }
@@ -60,58 +52,20 @@ impl Retention {
         }
     }
 
-    /// Whether a segment with this newest record, up to these offsets, may go.
-    fn allows(&self, log_time_us: i64, ends: &[i64], now_us: i64) -> bool {
-        let is_old = |age: &Duration| now_us.saturating_sub(log_time_us) as i128 > age.as_micros() as i128;
+    /// Whether a log partition's records below `end` may go, the newest of which was stamped at `log_time_us`.
+    pub(super) fn allows(&self, log_partition: usize, end: i64, log_time_us: i64, now_us: i64) -> bool {
+        let is_old = |age: &Duration| i128::from(now_us) - i128::from(log_time_us) > age.as_micros() as i128;
         match self {
-            Retention::Released { consumers, age } => {
-                age.as_ref().is_none_or(is_old)
-                    && consumers.iter().flat_map(|released| released.offsets.iter().zip(ends)).all(
-                        |(released, end)| {
-                            // A log partition without records in this log keeps nothing.
-                            *end <= (released.load(Ordering::Relaxed) - REPEAT_WINDOW_RECORDS).max(0)
-                        },
-                    )
+            Retention::Released { consumers, kept_records, age } => {
+                let is_passed = |released: &Released| {
+                    let offset = released.offsets[log_partition].load(Ordering::Relaxed);
+                    // A segment without records of this log partition ends at offset 0 at the least.
+                    end <= (offset - kept_records).max(0)
+                };
+                age.as_ref().is_none_or(is_old) && consumers.iter().all(is_passed)
             }
             Retention::Age(age) => is_old(age),
             Retention::Compacted => false,
         }
-    }
-}
-
-impl Journal {
-    /// Unlinks every segment that may go. One that cannot be unlinked is said, and tried again the next time.
-    pub(super) fn trim(&self) {
-        if let Err(error) = self.unlink_expendable() {
-            warn!(topic = self.topic.name(), %error, "a segment that is not needed any more stays");
-        }
-    }
-
-    fn unlink_expendable(&self) -> Result<(), Error> {
-        let _one_at_a_time = self.trimming.lock();
-        while let Some(segment) = self.expendable() {
-            self.failpoint("before_unlink").map_err(io("unlink", &segment.path))?;
-            match std::fs::remove_file(&segment.path) {
-                // Gone already when only the sync failed the last time.
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(io("unlink", &segment.path)(error));
-                }
-                _ => {}
-            }
-            // Before the next: a later segment must never go first.
-            sync_dir(&self.dir)?;
-            self.published.lock().segments.pop_front();
-            self.disk_bytes.fetch_sub(segment.durable_bytes(), Ordering::Relaxed);
-            debug!(topic = self.topic.name(), sequence = segment.header.sequence, "segment unlinked");
-        }
-        Ok(())
-    }
-
-    fn expendable(&self) -> Option<Arc<Segment>> {
-        let published = self.published.lock();
-        let (oldest, following) = (published.segments.front()?, published.segments.get(1)?);
-        let now_us = self.config.clock.wall_us();
-        let may_go = self.retention.allows(oldest.log_time_us(), &following.header.first, now_us);
-        may_go.then(|| Arc::clone(oldest))
     }
 }

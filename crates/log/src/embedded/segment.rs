@@ -12,7 +12,7 @@ use bytes::Bytes;
 use model::LogId;
 use parking_lot::Mutex;
 
-use super::batch::{self, BatchHeader};
+use super::batch::{self, BatchHeader, SealedBatch};
 use crate::Error;
 
 const MAGIC: [u8; 8] = *b"unbseg\x00\x01";
@@ -82,7 +82,14 @@ pub(super) struct Segment {
     pub(super) file: File,
     durable_bytes: AtomicU64,
     log_time_us: AtomicI64,
-    index: Mutex<Vec<Vec<IndexEntry>>>,
+    index: Mutex<Vec<PartitionIndex>>,
+}
+
+/// What a segment holds of one log partition.
+#[derive(Clone, Debug, Default)]
+struct PartitionIndex {
+    entries: Vec<IndexEntry>,
+    bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,12 +99,33 @@ struct IndexEntry {
 }
 
 impl Segment {
-    /// Makes the file and gives it its name only when it is durable; a rival of that name is replaced.
+    /// Makes a file with the batches that `fill` writes. It gets its name only when it is durable; a segment that has the
+    /// name already is replaced.
     ///
     /// # Errors
-    /// [`Error::Io`]; nothing of that name has appeared then.
-    pub(super) fn create(dir: &Path, header: SegmentHeader) -> Result<Self, Error> {
-        SegmentDraft::new(dir, header)?.publish()
+    /// [`Error::Io`], or what `fill` says; nothing of that name has appeared or changed then.
+    pub(super) fn create(
+        dir: &Path,
+        header: SegmentHeader,
+        fill: impl FnOnce(&mut SegmentDraft) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let path = dir.join(file_name(header.sequence));
+        let mut draft = SegmentDraft::new(path.with_extension(DRAFT_EXTENSION))?;
+        let made = draft
+            .write(&header.encode())
+            .and_then(|()| fill(&mut draft))
+            .and_then(|()| draft.write_buffer())
+            .and_then(|()| draft.file.sync_all().map_err(io("sync", &draft.path)))
+            .and_then(|()| std::fs::rename(&draft.path, &path).map_err(io("rename", &draft.path)))
+            .and_then(|()| sync_dir(dir));
+        if let Err(error) = made {
+            // Frees what it took of a full disk; a draft that stays is removed at the next open.
+            std::fs::remove_file(&draft.path).ok();
+            return Err(error);
+        }
+        let segment = Segment::of(header, path, draft.file, draft.bytes);
+        draft.batches.iter().for_each(|(header, at)| segment.note(header, *at));
+        Ok(segment)
     }
 
     /// # Errors
@@ -128,7 +156,7 @@ impl Segment {
     }
 
     fn of(header: SegmentHeader, path: PathBuf, file: File, durable_bytes: u64) -> Self {
-        let index = Mutex::new(vec![Vec::new(); header.first.len()]);
+        let index = Mutex::new(vec![PartitionIndex::default(); header.first.len()]);
         let log_time_us = AtomicI64::new(header.log_time_us);
         Segment { header, path, file, durable_bytes: AtomicU64::new(durable_bytes), log_time_us, index }
     }
@@ -151,16 +179,22 @@ impl Segment {
     pub(super) fn note(&self, header: &BatchHeader, at: u64) {
         self.log_time_us.fetch_max(header.log_time_us, Ordering::Relaxed);
         let mut index = self.index.lock();
-        let entries = &mut index[header.log_partition as usize];
-        if entries.last().is_none_or(|last| at - last.at >= INDEX_STEP_BYTES) {
-            entries.push(IndexEntry { offset: header.base_offset, at });
+        let partition = &mut index[header.log_partition as usize];
+        partition.bytes += header.batch_bytes();
+        if partition.entries.last().is_none_or(|last| at - last.at >= INDEX_STEP_BYTES) {
+            partition.entries.push(IndexEntry { offset: header.base_offset, at });
         }
+    }
+
+    /// Bytes of its batches, by log partition.
+    pub(super) fn partition_bytes(&self) -> Vec<u64> {
+        self.index.lock().iter().map(|partition| partition.bytes).collect()
     }
 
     /// Where to read from to find `offset`: at or before its batch.
     pub(super) fn locate(&self, log_partition: u32, offset: i64) -> u64 {
         let index = self.index.lock();
-        let entries = &index[log_partition as usize];
+        let entries = &index[log_partition as usize].entries;
         let after = entries.partition_point(|entry| entry.offset <= offset);
         after.checked_sub(1).map_or(self.header.bytes(), |at| entries[at].at)
     }
@@ -171,55 +205,56 @@ impl Segment {
 }
 
 /// A segment that has no name yet.
-pub(super) struct SegmentDraft<'a> {
-    dir: &'a Path,
-    draft_path: PathBuf,
-    header: SegmentHeader,
+pub(super) struct SegmentDraft {
+    path: PathBuf,
     file: File,
+    /// Written and still in the buffer.
     bytes: u64,
+    buffer: Vec<u8>,
+    batches: Vec<(BatchHeader, u64)>,
 }
 
-impl<'a> SegmentDraft<'a> {
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn new(dir: &'a Path, header: SegmentHeader) -> Result<Self, Error> {
-        let draft_path = dir.join(format!("{}{DRAFT_SUFFIX}", file_name(header.sequence)));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&draft_path);
-        let file = file.map_err(io("create", &draft_path))?;
-        let mut draft = SegmentDraft { dir, draft_path, bytes: 0, file, header };
-        let header = draft.header.encode();
-        draft.write(&header)?;
-        Ok(draft)
+impl SegmentDraft {
+    fn new(path: PathBuf) -> Result<Self, Error> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = file.map_err(io("create", &path))?;
+        Ok(SegmentDraft { path, file, bytes: 0, buffer: Vec::new(), batches: Vec::new() })
     }
 
-    /// Where the next bytes will stand.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all_at(bytes, self.bytes).map_err(io("write", &self.draft_path))?;
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Syncs the file, gives it its name and syncs the directory.
+    /// Adds a batch; its header says that all before it is durable, as it is once the segment has its name.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn publish(self) -> Result<Segment, Error> {
-        self.file.sync_all().map_err(io("sync", &self.draft_path))?;
-        let path = self.dir.join(file_name(self.header.sequence));
-        std::fs::rename(&self.draft_path, &path).map_err(io("rename", &self.draft_path))?;
-        sync_dir(self.dir)?;
-        Ok(Segment::of(self.header, path, self.file, self.bytes))
+    pub(super) fn push(
+        &mut self,
+        batch: &SealedBatch,
+        base_offset: i64,
+        log_time_us: i64,
+    ) -> Result<(), Error> {
+        let at = self.bytes;
+        let header = batch.header(base_offset, log_time_us, at);
+        self.write(&header.encode())?;
+        self.write(&batch.body)?;
+        self.batches.push((header, at));
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.buffer.extend_from_slice(bytes);
+        self.bytes += bytes.len() as u64;
+        if self.buffer.len() as u64 >= CHUNK_BYTES { self.write_buffer() } else { Ok(()) }
+    }
+
+    fn write_buffer(&mut self) -> Result<(), Error> {
+        let at = self.bytes - self.buffer.len() as u64;
+        self.file.write_all_at(&self.buffer, at).map_err(io("write", &self.path))?;
+        self.buffer.clear();
+        Ok(())
     }
 }
 
-/// What a segment is called before it is whole.
-pub(super) const DRAFT_SUFFIX: &str = ".draft";
+/// Of a segment that is not whole yet.
+pub(super) const DRAFT_EXTENSION: &str = "draft";
 const SUFFIX: &str = ".segment";
 
 fn file_name(sequence: u64) -> String {
@@ -258,17 +293,12 @@ pub(super) struct FoundBatch {
     pub(super) body: Option<Bytes>,
 }
 
-/// Read at once; a batch in memory keeps its chunk.
+/// Read or written at once; a batch in memory keeps its chunk.
 const CHUNK_BYTES: u64 = 256 << 10;
 
 impl BatchCursor {
     pub(super) fn new(at: u64) -> Self {
         BatchCursor { at, chunk: Bytes::new(), chunk_at: 0 }
-    }
-
-    /// Where the next batch stands.
-    pub(super) fn at(&self) -> u64 {
-        self.at
     }
 
     /// The next batch before `end`, with its body where `wants` it; `None` at the end.
