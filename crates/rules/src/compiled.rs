@@ -96,7 +96,8 @@ impl CompiledRules {
         let mut compiled = CompiledRules::default();
         for rule in rule_set.rules() {
             let id = compiled.rules.len() as RuleId;
-            let rule = compile(rule, metrics, compiled.matching.add(rule.meaning.selector.as_ref()), since_offset);
+            let rule =
+                compile(rule, metrics, compiled.matching.add(rule.meaning.selector.as_ref()), since_offset);
             for metric in &rule.metrics {
                 compiled.by_metric.entry((*metric, rule.selector)).or_default().push(id);
             }
@@ -128,7 +129,8 @@ impl CompiledRules {
     fn make_plan(&self, profile: ProfileId, metric: MetricId) -> Plan {
         let mut plan = Plan::default();
         let selectors = self.matching.selectors_of(profile).iter();
-        for id in selectors.filter_map(|selector| self.by_metric.get(&(metric, *selector))).flatten().copied() {
+        for id in selectors.filter_map(|selector| self.by_metric.get(&(metric, *selector))).flatten().copied()
+        {
             match &self.get(id).shape {
                 Shape::Band { raise, .. } => {
                     plan.starts.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
@@ -146,7 +148,7 @@ impl CompiledRules {
 
 fn compile(rule: &Rule, metrics: &mut Metrics, selector: SelectorId, since_offset: i64) -> CompiledRule {
     let meaning = &rule.meaning;
-    let of_one_metric = |condition: &Condition| if meaning.metrics.len() == 1 { condition.numbers(0) } else { None };
+    let of_one_metric = |condition: &Condition| condition.numbers(0).filter(|_| meaning.metrics.len() == 1);
     let clear = meaning.clear.as_ref().map(of_one_metric);
     let shape = match (of_one_metric(&meaning.when), clear) {
         (Some(raise), None) => Shape::Band { raise, clear: None },

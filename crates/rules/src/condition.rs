@@ -15,11 +15,24 @@ pub(crate) type Condition = Tree<Test>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Test {
-    Compare { left: Operand, comparison: Comparison, right: Operand },
+    Compare {
+        left: Operand,
+        comparison: Comparison,
+        right: Operand,
+    },
     /// Both ends are in.
-    Between { operand: Operand, low: Operand, high: Operand },
-    In { operand: Operand, list: Vec<Operand> },
-    Missing { metric: usize },
+    Between {
+        operand: Operand,
+        low: Operand,
+        high: Operand,
+    },
+    In {
+        operand: Operand,
+        list: Vec<Operand>,
+    },
+    Missing {
+        metric: usize,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,7 +159,9 @@ impl Condition {
     pub(crate) fn truth<'a>(&'a self, values: Values<'a>) -> Option<bool> {
         match self {
             Tree::Or(parts) => any(parts.iter().map(|part| part.truth(values))),
-            Tree::And(parts) => any(parts.iter().map(|part| part.truth(values).map(|truth| !truth))).map(|truth| !truth),
+            Tree::And(parts) => {
+                any(parts.iter().map(|part| part.truth(values).map(|truth| !truth))).map(|truth| !truth)
+            }
             Tree::Not(part) => part.truth(values).map(|truth| !truth),
             Tree::Leaf(test) => test.truth(values),
         }
@@ -155,10 +170,13 @@ impl Condition {
     /// The numbers for which a condition on one metric alone is true; every other value of it is unknown or `None` here.
     /// `None` where the condition names another metric, a text, a boolean or what is missing.
     pub(crate) fn numbers(&self, metric: usize) -> Option<Intervals> {
-        let all = |parts: &[Condition]| parts.iter().map(|part| part.numbers(metric)).collect::<Option<Vec<_>>>();
+        let all =
+            |parts: &[Condition]| parts.iter().map(|part| part.numbers(metric)).collect::<Option<Vec<_>>>();
         match self {
             Tree::Or(parts) => Some(all(parts)?.iter().fold(Intervals::none(), |sum, part| sum.union(part))),
-            Tree::And(parts) => Some(all(parts)?.iter().fold(Intervals::all(), |sum, part| sum.intersection(part))),
+            Tree::And(parts) => {
+                Some(all(parts)?.iter().fold(Intervals::all(), |sum, part| sum.intersection(part)))
+            }
             Tree::Not(part) => Some(part.numbers(metric)?.complement()),
             Tree::Leaf(test) => test.numbers(metric),
         }
@@ -254,10 +272,14 @@ impl Test {
                 let above = Intervals::of(Comparison::GreaterOrEqual, *low);
                 Some(above.intersection(&Intervals::of(Comparison::LessOrEqual, *high)))
             }
-            Test::In { operand, list } if is_it(operand) => list.iter().try_fold(Intervals::none(), |sum, one| match one {
-                Operand::Number { value, .. } => Some(sum.union(&Intervals::of(Comparison::Equal, *value))),
-                _ => None,
-            }),
+            Test::In { operand, list } if is_it(operand) => {
+                list.iter().try_fold(Intervals::none(), |sum, one| match one {
+                    Operand::Number { value, .. } => {
+                        Some(sum.union(&Intervals::of(Comparison::Equal, *value)))
+                    }
+                    _ => None,
+                })
+            }
             _ => None,
         }
     }

@@ -14,12 +14,27 @@ pub const IN_VALUES_MAX: usize = 1_024;
 /// One predicate as written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Predicate {
-    Compare { left: Operand, comparison: Comparison, right: Operand },
-    Between { operand: Operand, low: Operand, high: Operand },
-    In { operand: Operand, list: Vec<Operand> },
-    Missing { operand: Operand },
+    Compare {
+        left: Operand,
+        comparison: Comparison,
+        right: Operand,
+    },
+    Between {
+        operand: Operand,
+        low: Operand,
+        high: Operand,
+    },
+    In {
+        operand: Operand,
+        list: Vec<Operand>,
+    },
+    Missing {
+        operand: Operand,
+    },
     /// `inside zone('z')`, `outside zone('z')`.
-    Zone { span: Range<usize> },
+    Zone {
+        span: Range<usize>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -30,12 +45,17 @@ pub(crate) struct Operand {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OperandKind {
-    Number { decimal: String, unit: Option<String> },
+    Number {
+        decimal: String,
+        unit: Option<String>,
+    },
     Text(String),
     Boolean(bool),
     Metric(String),
     /// `avg(m, 5m)`, `threshold('level_high', 2.5 m)`.
-    Call { function: String },
+    Call {
+        function: String,
+    },
 }
 
 /// Parses a whole `when` or `clear`.
@@ -111,12 +131,16 @@ fn operand(lexer: &mut Lexer<'_>) -> Result<Operand, Finding> {
         Token::Word(word) if !KEYWORDS.contains(&word) => {
             if lexer.take_symbol("(")? {
                 let end = skip_arguments(lexer)?;
-                return Ok(Operand { kind: OperandKind::Call { function: word.to_owned() }, span: span.start..end });
+                return Ok(Operand {
+                    kind: OperandKind::Call { function: word.to_owned() },
+                    span: span.start..end,
+                });
             }
             OperandKind::Metric(word.to_owned())
         }
         token => {
-            let help = "a metric, a number with its unit, a text in single quotes, true or false would do here";
+            let help =
+                "a metric, a number with its unit, a text in single quotes, true or false would do here";
             return Err(Finding::new(span, format!("found {}", token.describe()), help));
         }
     };

@@ -62,7 +62,9 @@ impl Devices {
         let number = self.devices.len() as DeviceId;
         self.devices.push(Device { id: id.into(), place, profile: None, series: Vec::new(), states: None });
         let Devices { devices, table, hasher } = self;
-        table.insert_unique(hasher.hash_one(id), number, |device| hasher.hash_one(&*devices[*device as usize].id));
+        table.insert_unique(hasher.hash_one(id), number, |device| {
+            hasher.hash_one(&*devices[*device as usize].id)
+        });
         number
     }
 

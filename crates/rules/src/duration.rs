@@ -33,7 +33,13 @@ mod tests {
 
     #[test]
     fn spans() {
-        let cases = [("500ms", 500_000), ("30s", 30_000_000), ("5m", 300_000_000), ("2h", 7_200_000_000), ("1d", 86_400_000_000)];
+        let cases = [
+            ("500ms", 500_000),
+            ("30s", 30_000_000),
+            ("5m", 300_000_000),
+            ("2h", 7_200_000_000),
+            ("1d", 86_400_000_000),
+        ];
         for (written, us) in cases {
             assert_eq!(parse_us(written), Some(us));
             assert_eq!(text(us), written);

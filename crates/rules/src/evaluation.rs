@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use model::TelemetryView;
 
-use crate::condition::Value;
 use crate::compiled::{CompiledRule, Edge, PlanId, Shape};
+use crate::condition::Value;
 use crate::devices::{DeviceId, SeriesId};
 use crate::evaluator::{Cause, Core, Limits, Taken, TakenValue};
 use crate::life::{Moment, Phase, Step, Turn, due_us, spoken, step};
@@ -162,7 +162,8 @@ impl Core {
             candidates.extend(generals.map(|rule| Candidate { rule, band: None }));
             let band = |rule| Candidate { rule, band: Some((touched.series, at)) };
             let is_matched = |rule: &RuleId| {
-                profile.is_some_and(|profile| self.rules.matching.is_in(profile, self.rules.get(*rule).selector))
+                profile
+                    .is_some_and(|profile| self.rules.matching.is_in(profile, self.rules.get(*rule).selector))
             };
             let active = self.states.list(series.states).map(|id| self.states.get(id).rule);
             candidates.extend(active.filter(is_seen).filter(is_matched).map(band));
@@ -183,16 +184,21 @@ impl Core {
                 let (raise, clear) = match taken.value {
                     TakenValue::Number(value) => {
                         let is_raised = raise.contains(value);
-                        (Some(is_raised), Some(clear.as_ref().map_or(!is_raised, |clear| clear.contains(value))))
+                        (
+                            Some(is_raised),
+                            Some(clear.as_ref().map_or(!is_raised, |clear| clear.contains(value))),
+                        )
                     }
                     TakenValue::Boolean(_) | TakenValue::Text => (None, None),
                 };
                 (taken.observed_at_us, raise, clear)
             }
-            (Shape::General { .. } | Shape::Band { .. }, _) => match self.general_truths(rule, cause.device) {
-                Some(truths) => truths,
-                None => return,
-            },
+            (Shape::General { .. } | Shape::Band { .. }, _) => {
+                match self.general_truths(rule, cause.device) {
+                    Some(truths) => truths,
+                    None => return,
+                }
+            }
         };
         self.counts.evaluations += 1;
         let first = match candidate.band {
@@ -209,7 +215,11 @@ impl Core {
     }
 
     /// *now*, R and C of a rule that looks at the readings in place.
-    fn general_truths(&self, rule: &CompiledRule, device: DeviceId) -> Option<(i64, Option<bool>, Option<bool>)> {
+    fn general_truths(
+        &self,
+        rule: &CompiledRule,
+        device: DeviceId,
+    ) -> Option<(i64, Option<bool>, Option<bool>)> {
         let Shape::General { when, clear } = &rule.shape else {
             return None;
         };
@@ -296,7 +306,9 @@ impl Core {
             }
             Turn::Resolve { at_us } => {
                 self.counts.resolved += 1;
-                Turn::Resolve { at_us: state.episode.raised_us.map_or(at_us, |raised_us| at_us.max(raised_us)) }
+                Turn::Resolve {
+                    at_us: state.episode.raised_us.map_or(at_us, |raised_us| at_us.max(raised_us)),
+                }
             }
         };
         let device_id = &self.devices.get(state.device).id;
@@ -337,7 +349,11 @@ impl Core {
         let view = view_of(rule.quality) as usize;
         let placed = |taken: &Taken| self.placed(taken, cause.view, cause.offset);
         let is_among = |taken: &&Taken| taken.is_placed[view] && rule.metrics.contains(&taken.metric);
-        let first = cause.group.iter().find(is_among).expect("a rule is evaluated only where one of its metrics was placed");
+        let first = cause
+            .group
+            .iter()
+            .find(is_among)
+            .expect("a rule is evaluated only where one of its metrics was placed");
         let evidence = match band {
             Some((_, at)) if cause.group[at as usize].index == first.index => Vec::new(),
             Some((_, at)) => vec![placed(&cause.group[at as usize])],
@@ -411,7 +427,8 @@ impl Core {
             (low, high) = (low.max(from), high.min(to));
             due = due.min(due_us(state.phase, &rule.timing).unwrap_or(i64::MAX));
         }
-        let is_idle = |edge: &&Edge| self.states.list(series.states).all(|id| self.states.get(id).rule != edge.rule);
+        let is_idle =
+            |edge: &&Edge| self.states.list(series.states).all(|id| self.states.get(id).rule != edge.rule);
         let above = plan.starts.partition_point(|edge| edge.start <= value);
         if let Some(edge) = plan.starts[above..].iter().find(is_idle) {
             high = high.min(edge.start.next_down());

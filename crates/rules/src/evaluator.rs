@@ -13,8 +13,8 @@ use crate::compiled::CompiledRules;
 use crate::devices::{DeviceId, Devices, SeriesId};
 use crate::metrics::Metrics;
 use crate::reading::{MetricId, Place};
-use crate::rule_set::{RuleSet, RuleSetError, digest};
-use crate::said::{AlertWriter, Identity, Sink};
+use crate::rule_set::RuleSet;
+use crate::said::{AlertWriter, EvaluatorConfig, Sink};
 use crate::selector::Attribute;
 use crate::series::{Entry, Places, Series};
 use crate::states::{StateId, States};
@@ -55,43 +55,14 @@ pub struct Counts {
     pub resolved: u64,
 }
 
-/// Gives the stored rule sets that records name.
-pub trait RuleSetStore {
-    /// The bytes of rule set `n`.
-    ///
-    /// # Errors
-    /// It is not there or cannot be read.
-    fn rule_set(&self, n: u64) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
-}
-
-/// The log partition cannot go on: its rule set cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    #[error("rule set {n} cannot be read")]
-    Store { n: u64, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("rule set {n} has the digest {found}, the log says {expected}")]
-    Digest { n: u64, expected: String, found: String },
-    #[error("rule set {n} cannot be used")]
-    RuleSet { n: u64, source: RuleSetError },
-}
-
-/// Which rule set is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleSetInForce {
-    pub n: u64,
-    /// Lower-case hex.
-    pub digest: String,
-}
-
 /// The evaluator of one log partition.
 #[derive(Debug)]
 pub struct Evaluator {
-    pub(crate) identity: Identity,
+    pub(crate) config: EvaluatorConfig,
     pub(crate) limits: Limits,
-    /// The offset after the last record.
-    pub(crate) position: i64,
-    pub(crate) clock_us: Option<i64>,
-    pub(crate) in_force: Option<RuleSetInForce>,
+    pub(crate) clock_us: i64,
+    /// Number of the rule set in force.
+    pub(crate) rule_set_n: Option<u64>,
     pub(crate) core: Core,
 }
 
@@ -102,8 +73,6 @@ pub(crate) struct Core {
     pub(crate) rules: CompiledRules,
     pub(crate) metrics: Metrics,
     pub(crate) devices: Devices,
-    /// The units that readings came with.
-    pub(crate) units: Vec<Arc<str>>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) series: Vec<Series>,
     /// Newest time of any reading, where that is newer than that of a good one.
@@ -157,23 +126,26 @@ pub(crate) struct Cause<'a> {
 
 impl Evaluator {
     /// An evaluator that starts at the first record of a log partition.
-    pub fn new(identity: Identity, limits: Limits) -> Self {
-        Evaluator { identity, limits, position: 0, clock_us: None, in_force: None, core: Core::default() }
+    pub fn new(config: EvaluatorConfig) -> Self {
+        Evaluator::with_limits(config, Limits::default())
     }
 
-    /// The offset of the next record.
-    pub fn position(&self) -> i64 {
-        self.position
+    pub fn with_limits(config: EvaluatorConfig, limits: Limits) -> Self {
+        Evaluator { config, limits, clock_us: i64::MIN, rule_set_n: None, core: Core::default() }
     }
 
-    /// The partition clock, microseconds since 1970-01-01T00:00:00Z; `None` before the first record.
-    pub fn clock_us(&self) -> Option<i64> {
+    /// The partition clock, microseconds since 1970-01-01T00:00:00Z; `i64::MIN` before the first record.
+    pub fn clock_us(&self) -> i64 {
         self.clock_us
     }
 
-    /// The rule set in force; `None` before the first.
-    pub fn rule_set(&self) -> Option<&RuleSetInForce> {
-        self.in_force.as_ref()
+    /// The number of the rule set in force; `None` before the first.
+    pub fn rule_set_n(&self) -> Option<u64> {
+        self.rule_set_n
+    }
+
+    pub fn rule_set(&self) -> &RuleSet {
+        &self.core.rule_set
     }
 
     pub fn counts(&self) -> Counts {
@@ -199,64 +171,38 @@ impl Evaluator {
 
     /// The clock at which the next timer is due: it speaks at the first record whose clock is past it, and a tick is
     /// wanted once the wall clock is.
-    pub fn due_us(&mut self) -> Option<i64> {
+    pub fn due_us(&self) -> Option<i64> {
         self.core.states.next_due_us()
     }
 
-    /// Passes offsets that are no input: undecodable records, and gaps of the log.
-    pub fn pass(&mut self, next_offset: i64) {
-        self.position = self.position.max(next_offset);
+    /// Evaluates one record that is no repeat and puts no rule set in force.
+    pub fn apply(&mut self, record: &Record<'_>, view: &LogRecordView<'_>, out: &mut Vec<Alert>) {
+        self.move_clock(record, out);
+        if let LogRecordView::Telemetry(telemetry) = view {
+            let mut sink = AlertWriter { config: &self.config, out };
+            self.core.take(telemetry, record.offset, self.clock_us, &self.limits, &mut sink);
+        }
     }
 
-    /// Evaluates one record. `is_repeat` is the verdict of the repeat window: a repeat moves no clock and is no input.
-    ///
-    /// # Errors
-    /// The record puts a rule set in force that cannot be had; nothing of the record was taken then.
-    pub fn apply(
+    /// Evaluates the record that puts rule set `n` in force.
+    pub fn apply_rule_set(
         &mut self,
         record: &Record<'_>,
-        view: &LogRecordView<'_>,
-        is_repeat: bool,
-        rule_sets: &dyn RuleSetStore,
+        n: u64,
+        rule_set: Arc<RuleSet>,
         out: &mut Vec<Alert>,
-    ) -> Result<(), ApplyError> {
-        if is_repeat {
-            self.pass(record.offset + 1);
-            return Ok(());
-        }
-        let next_rules = match view {
-            LogRecordView::RuleSet { n, digest } => Some(fetch(rule_sets, *n, digest)?),
-            _ => None,
-        };
-        self.pass(record.offset + 1);
-        let clock_us = self.clock_us.map_or(record.log_time_us, |clock_us| clock_us.max(record.log_time_us));
-        self.clock_us = Some(clock_us);
-        let Evaluator { identity, limits, core, in_force, .. } = self;
-        let mut sink = AlertWriter { identity, out };
-        core.speak_due(clock_us, limits, &mut sink);
-        if let LogRecordView::Telemetry(telemetry) = view {
-            core.take(telemetry, record.offset, clock_us, limits, &mut sink);
-        }
-        if let Some((set, rule_set)) = next_rules {
-            core.change_rules(rule_set, record.offset, clock_us, limits, &mut sink);
-            *in_force = Some(set);
-        }
-        Ok(())
+    ) {
+        self.move_clock(record, out);
+        let mut sink = AlertWriter { config: &self.config, out };
+        self.core.change_rules(rule_set, record.offset, self.clock_us, &self.limits, &mut sink);
+        self.rule_set_n = Some(n);
     }
-}
 
-pub(crate) fn fetch(
-    rule_sets: &dyn RuleSetStore,
-    n: u64,
-    expected: &str,
-) -> Result<(RuleSetInForce, RuleSet), ApplyError> {
-    let bytes = rule_sets.rule_set(n).map_err(|source| ApplyError::Store { n, source })?;
-    let found = digest(&bytes);
-    if found != expected {
-        return Err(ApplyError::Digest { n, expected: expected.to_owned(), found });
+    fn move_clock(&mut self, record: &Record<'_>, out: &mut Vec<Alert>) {
+        self.clock_us = self.clock_us.max(record.log_time_us);
+        let mut sink = AlertWriter { config: &self.config, out };
+        self.core.speak_due(self.clock_us, &self.limits, &mut sink);
     }
-    let rule_set = RuleSet::from_bytes(&bytes).map_err(|source| ApplyError::RuleSet { n, source })?;
-    Ok((RuleSetInForce { n, digest: found }, rule_set))
 }
 
 impl Core {
@@ -294,11 +240,13 @@ impl Core {
 
     fn device_of(&mut self, view: &TelemetryView<'_>, limits: &Limits) -> Option<DeviceId> {
         let gateway_id = view.source().gateway_id;
-        let new_place = || Arc::new(Place {
-            domain: view.domain.into(),
-            asset_id: view.asset_id.into(),
-            gateway_id: gateway_id.into(),
-        });
+        let new_place = || {
+            Arc::new(Place {
+                domain: view.domain.into(),
+                asset_id: view.asset_id.into(),
+                gateway_id: gateway_id.into(),
+            })
+        };
         let Some(device) = self.devices.find(view.device_id) else {
             let has_room = self.devices.len() < limits.devices_max;
             return has_room.then(|| self.devices.add(view.device_id, new_place()));
@@ -312,7 +260,10 @@ impl Core {
         ];
         if changes.iter().any(|(_, is_changed)| *is_changed) {
             known.place = new_place();
-            if changes.iter().any(|(attribute, is_changed)| *is_changed && self.rules.matching.uses(attribute)) {
+            if changes
+                .iter()
+                .any(|(attribute, is_changed)| *is_changed && self.rules.matching.uses(attribute))
+            {
                 self.match_again(device);
             }
         }
@@ -390,9 +341,18 @@ impl Core {
         if self.series.len() >= limits.series_max {
             return None;
         }
-        let metric = self.metrics.find_or_add(name);
-        self.metrics.set_unit(metric, self.rule_set.unit(name).map(Arc::from));
+        let metric = self.metric_of(name);
         Some((metric, self.add_series(device, metric)))
+    }
+
+    /// The number of a metric, with the unit that the rule set in force counts on.
+    pub(crate) fn metric_of(&mut self, name: &str) -> MetricId {
+        let known = self.metrics.len();
+        let metric = self.metrics.find_or_add(name);
+        if self.metrics.len() > known {
+            self.metrics.set_unit(metric, self.rule_set.unit(name).map(Arc::from));
+        }
+        metric
     }
 
     pub(crate) fn add_series(&mut self, device: DeviceId, metric: MetricId) -> SeriesId {

@@ -128,8 +128,10 @@ mod tests {
     }
 
     fn any_set() -> impl Strategy<Value = Intervals> {
-        let comparison = proptest::sample::select(vec![Greater, GreaterOrEqual, Less, LessOrEqual, Equal, NotEqual]);
-        let one = (comparison, proptest::sample::select(LIMITS.to_vec())).prop_map(|(c, limit)| Intervals::of(c, limit));
+        let comparison =
+            proptest::sample::select(vec![Greater, GreaterOrEqual, Less, LessOrEqual, Equal, NotEqual]);
+        let one = (comparison, proptest::sample::select(LIMITS.to_vec()))
+            .prop_map(|(c, limit)| Intervals::of(c, limit));
         (one.clone(), one.clone(), one).prop_map(|(a, b, c)| a.union(&b).intersection(&c))
     }
 

@@ -8,7 +8,10 @@ use crate::diagnostic::Finding;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
     /// Decimal text as written, and the unit as written.
-    Number { decimal: &'a str, unit: Option<&'a str> },
+    Number {
+        decimal: &'a str,
+        unit: Option<&'a str>,
+    },
     /// In single quotes.
     Text(String),
     /// A metric in double quotes.
@@ -101,7 +104,9 @@ impl<'a> Lexer<'a> {
             None => Token::End,
             Some('\'') => Token::Text(self.read_quoted('\'')?),
             Some('"') => Token::Quoted(self.read_quoted('"')?),
-            Some(c) if c.is_ascii_digit() || (matches!(c, '-' | '+' | '.') && is_number(&rest[1..])) => self.read_number(),
+            Some(c) if c.is_ascii_digit() || (matches!(c, '-' | '+' | '.') && is_number(&rest[1..])) => {
+                self.read_number()
+            }
             Some(c) if is_word_start(c) => self.read_word(),
             Some(c) => match SYMBOLS.into_iter().find(|symbol| rest.starts_with(symbol)) {
                 Some(symbol) => {
@@ -129,7 +134,11 @@ impl<'a> Lexer<'a> {
                 return Ok(text);
             }
         }
-        Err(Finding::new(start..self.text.len(), "a text without its closing quote", format!("end it with {quote}")))
+        Err(Finding::new(
+            start..self.text.len(),
+            "a text without its closing quote",
+            format!("end it with {quote}"),
+        ))
     }
 
     fn read_number(&mut self) -> Token<'a> {
@@ -175,7 +184,8 @@ fn is_number(rest: &str) -> bool {
 /// Bytes of the decimal number that the text starts with: sign, digits, fraction, exponent.
 fn number_len(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let digits_from = |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits_from =
+        |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut len = digits_from(usize::from(matches!(bytes[0], b'-' | b'+')));
     if bytes.get(len) == Some(&b'.') {
         len = digits_from(len + 1);
@@ -214,7 +224,8 @@ mod tests {
 
     fn tokens(text: &str) -> Vec<Token<'_>> {
         let mut lexer = Lexer::new(text);
-        std::iter::from_fn(|| lexer.next().ok().map(|(token, _)| token).filter(|token| *token != Token::End)).collect()
+        std::iter::from_fn(|| lexer.next().ok().map(|(token, _)| token).filter(|token| *token != Token::End))
+            .collect()
     }
 
     #[test]
@@ -248,7 +259,10 @@ mod tests {
 
     #[test]
     fn quotes_inside_quotes_are_written_twice() {
-        assert_eq!(tokens("'it''s' \"PM2.5-a\"")[..], [Token::Text("it's".into()), Token::Quoted("PM2.5-a".into())]);
+        assert_eq!(
+            tokens("'it''s' \"PM2.5-a\"")[..],
+            [Token::Text("it's".into()), Token::Quoted("PM2.5-a".into())]
+        );
         assert!(Lexer::new("'open").next().is_err());
         assert!(Lexer::new("a && b").read().is_ok());
         assert_eq!(Lexer::new("&&").next().unwrap_err().help, "write `and`");

@@ -6,10 +6,16 @@
 pub(crate) enum Phase {
     Idle,
     /// R has held since; `clock_us` is the partition clock then.
-    Pending { since_us: i64, clock_us: i64 },
+    Pending {
+        since_us: i64,
+        clock_us: i64,
+    },
     Firing,
     /// C has held since; `clock_us` is the partition clock then.
-    Clearing { since_us: i64, clock_us: i64 },
+    Clearing {
+        since_us: i64,
+        clock_us: i64,
+    },
 }
 
 /// The spans of a rule that its life depends on.
@@ -47,7 +53,13 @@ pub(crate) struct Step {
 }
 
 /// One evaluation. `raise` and `clear` are R and C, `None` where unknown.
-pub(crate) fn step(phase: Phase, timing: &Timing, moment: Moment, raise: Option<bool>, clear: Option<bool>) -> Step {
+pub(crate) fn step(
+    phase: Phase,
+    timing: &Timing,
+    moment: Moment,
+    raise: Option<bool>,
+    clear: Option<bool>,
+) -> Step {
     let (overdue, phase) = overdue(phase, timing, moment.now_us);
     let at_us = moment.now_us;
     let stay = Step { overdue, is_start: false, now: None, phase };
@@ -61,7 +73,9 @@ pub(crate) fn step(phase: Phase, timing: &Timing, moment: Moment, raise: Option<
             Step { is_start: true, now, phase, ..stay }
         }
         Phase::Pending { .. } if raise == Some(false) => Step { phase: Phase::Idle, ..stay },
-        Phase::Pending { since_us, .. } if raise == Some(true) && at_us.saturating_sub(since_us) == timing.for_us => {
+        Phase::Pending { since_us, .. }
+            if raise == Some(true) && at_us.saturating_sub(since_us) == timing.for_us =>
+        {
             Step { now: Some(Turn::Raise { at_us }), phase: Phase::Firing, ..stay }
         }
         Phase::Firing if clear == Some(true) => {
@@ -123,9 +137,20 @@ mod tests {
     const TIMING: Timing = Timing { for_us: 60, clear_for_us: 30, silence_grace_us: 10 };
     const AT_ONCE: Timing = Timing { for_us: 0, clear_for_us: 0, silence_grace_us: 10 };
 
-    fn check(timing: Timing, phase: Phase, now_us: i64, raise: Option<bool>, clear: Option<bool>, expected: Step) {
+    fn check(
+        timing: Timing,
+        phase: Phase,
+        now_us: i64,
+        raise: Option<bool>,
+        clear: Option<bool>,
+        expected: Step,
+    ) {
         let moment = Moment { now_us, clock_us: 1_000 };
-        assert_eq!(step(phase, &timing, moment, raise, clear), expected, "{phase:?} at {now_us}: {raise:?} {clear:?}");
+        assert_eq!(
+            step(phase, &timing, moment, raise, clear),
+            expected,
+            "{phase:?} at {now_us}: {raise:?} {clear:?}"
+        );
     }
 
     fn staying(phase: Phase) -> Step {
@@ -143,7 +168,14 @@ mod tests {
         check(TIMING, Phase::Idle, 7, no, yes, staying(Phase::Idle));
         check(TIMING, Phase::Idle, 7, unknown, unknown, staying(Phase::Idle));
         check(TIMING, Phase::Idle, 7, yes, no, Step { is_start: true, ..staying(new_pending) });
-        check(AT_ONCE, Phase::Idle, 7, yes, no, Step { is_start: true, now: raise(7), ..staying(Phase::Firing) });
+        check(
+            AT_ONCE,
+            Phase::Idle,
+            7,
+            yes,
+            no,
+            Step { is_start: true, now: raise(7), ..staying(Phase::Firing) },
+        );
         check(TIMING, pending, 60, no, yes, staying(Phase::Idle));
         check(TIMING, pending, 59, yes, no, staying(pending));
         check(TIMING, pending, 60, unknown, unknown, staying(pending));
@@ -163,6 +195,13 @@ mod tests {
         check(TIMING, clearing, 30, unknown, unknown, staying(clearing));
         check(TIMING, clearing, 31, no, yes, Step { overdue: resolve(30), ..staying(Phase::Idle) });
         let pending_31 = Phase::Pending { since_us: 31, clock_us: 1_000 };
-        check(TIMING, clearing, 31, yes, no, Step { overdue: resolve(30), is_start: true, ..staying(pending_31) });
+        check(
+            TIMING,
+            clearing,
+            31,
+            yes,
+            no,
+            Step { overdue: resolve(30), is_start: true, ..staying(pending_31) },
+        );
     }
 }

@@ -51,11 +51,14 @@ impl Matching {
 
     /// The profile of a device with these attributes.
     pub(crate) fn profile(&mut self, device: &impl Attributes) -> ProfileId {
-        let keyed = self.by_value.iter().filter_map(|(attribute, by_value)| {
-            by_value.get(device.attribute(attribute)?)
-        });
+        let keyed = self
+            .by_value
+            .iter()
+            .filter_map(|(attribute, by_value)| by_value.get(device.attribute(attribute)?));
         let mut matching: Vec<SelectorId> = keyed.flatten().chain(&self.unkeyed).copied().collect();
-        matching.retain(|id| self.selectors[*id as usize].as_ref().is_none_or(|selector| selector.matches(device)));
+        matching.retain(|id| {
+            self.selectors[*id as usize].as_ref().is_none_or(|selector| selector.matches(device))
+        });
         matching.sort_unstable();
         matching.dedup();
         if let Some(id) = self.profile_ids.get(matching.as_slice()) {

@@ -89,17 +89,29 @@ impl<'a> Resolver<'a> {
             Predicate::In { operand, list } => {
                 let subject = self.subject(operand)?;
                 let list: Vec<_> = list.iter().map(|one| self.against(one, &subject)).collect();
-                Some(Test::In { operand: self.operand(operand)?, list: list.into_iter().collect::<Option<_>>()? })
+                Some(Test::In {
+                    operand: self.operand(operand)?,
+                    list: list.into_iter().collect::<Option<_>>()?,
+                })
             }
             Predicate::Missing { operand } => match self.operand(operand)? {
                 Operand::Metric(metric) => Some(Test::Missing { metric }),
-                _ => self.refuse(&operand.span, "`is missing` after what is no metric", "name a metric before it"),
+                _ => self.refuse(
+                    &operand.span,
+                    "`is missing` after what is no metric",
+                    "name a metric before it",
+                ),
             },
             Predicate::Zone { span } => self.not_yet(span, "a zone"),
         }
     }
 
-    fn compare(&mut self, left: &syntax::Operand, comparison: Comparison, right: &syntax::Operand) -> Option<Test> {
+    fn compare(
+        &mut self,
+        left: &syntax::Operand,
+        comparison: Comparison,
+        right: &syntax::Operand,
+    ) -> Option<Test> {
         // The metric gives the type that the other side must have, on whichever side it stands.
         let is_metric = |operand: &syntax::Operand| matches!(operand.kind, OperandKind::Metric(_));
         let (subject, other) = if is_metric(left) { (left, right) } else { (right, left) };
@@ -107,7 +119,11 @@ impl<'a> Resolver<'a> {
         let other = self.against(other, &subject_type)?;
         if comparison.is_of_order() && !matches!(other, Operand::Number { .. } | Operand::Metric(_)) {
             let help = "texts and booleans take = and !=";
-            return self.refuse(&left.span, format!("`{}` with what has no order", comparison.symbol()), help);
+            return self.refuse(
+                &left.span,
+                format!("`{}` with what has no order", comparison.symbol()),
+                help,
+            );
         }
         if comparison.is_of_order() {
             self.ordered(&subject_type, subject.span.clone(), comparison.symbol())?;
@@ -165,7 +181,8 @@ impl<'a> Resolver<'a> {
                 let other = self.type_of_metric(name);
                 if other.unit != subject.unit {
                     let unit = |unit: &Option<String>| unit.clone().unwrap_or_else(|| "no unit".to_owned());
-                    let found = format!("a metric in {} against one in {}", unit(&other.unit), unit(&subject.unit));
+                    let found =
+                        format!("a metric in {} against one in {}", unit(&other.unit), unit(&subject.unit));
                     return self.refuse(&operand.span, found, "metrics of the same unit can be compared");
                 }
                 self.operand(operand)
@@ -202,7 +219,11 @@ impl<'a> Resolver<'a> {
             (Some(unit), Some(canonical)) => match self.catalog.convert(decimal, unit, canonical) {
                 None => {
                     let found = format!("{decimal} {unit}, which does not convert to {canonical}");
-                    return self.refuse(span, found, format!("a limit in {canonical} or a unit of the same kind would do"));
+                    return self.refuse(
+                        span,
+                        found,
+                        format!("a limit in {canonical} or a unit of the same kind would do"),
+                    );
                 }
                 value => value,
             },
@@ -218,7 +239,9 @@ impl<'a> Resolver<'a> {
         match value.filter(|value: &f64| value.is_finite()) {
             // Zero has one meaning; its sign would only show in the text.
             Some(value) => Some(Operand::Number { value: value + 0.0, unit: canonical.map(str::to_owned) }),
-            None => self.refuse(span, format!("{decimal}, which no double holds"), "a smaller number would do"),
+            None => {
+                self.refuse(span, format!("{decimal}, which no double holds"), "a smaller number would do")
+            }
         }
     }
 
@@ -239,10 +262,16 @@ impl<'a> Resolver<'a> {
         }
         if self.catalog.metric(name).is_none() {
             let help = match self.catalog.nearest(name) {
-                Some(nearest) => format!("did you mean {nearest}? As it stands it is a metric without a unit"),
+                Some(nearest) => {
+                    format!("did you mean {nearest}? As it stands it is a metric without a unit")
+                }
                 None => "as it stands it is a metric without a unit".to_owned(),
             };
-            self.warnings.push(Finding::new(span.clone(), format!("a metric that the catalog does not know: {name}"), help));
+            self.warnings.push(Finding::new(
+                span.clone(),
+                format!("a metric that the catalog does not know: {name}"),
+                help,
+            ));
         }
         self.metrics.push(name.to_owned());
         Some(self.metrics.len() - 1)
@@ -258,10 +287,19 @@ impl<'a> Resolver<'a> {
     }
 
     fn not_yet<T>(&mut self, span: &Range<usize>, what: &str) -> Option<T> {
-        self.refuse(span, format!("{what} is not supported yet by this version"), "compare metrics with limits")
+        self.refuse(
+            span,
+            format!("{what} is not supported yet by this version"),
+            "compare metrics with limits",
+        )
     }
 
-    fn refuse<T>(&mut self, span: &Range<usize>, found: impl Into<String>, help: impl Into<String>) -> Option<T> {
+    fn refuse<T>(
+        &mut self,
+        span: &Range<usize>,
+        found: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
         self.errors.push(Finding::new(span.clone(), found, help));
         None
     }

@@ -56,7 +56,8 @@ pub enum QualityFilter {
 impl Rule {
     /// SHA-256 over the id and the meaning, lower-case hex.
     pub fn digest(&self) -> String {
-        let meaning = serde_json::to_vec(&(&self.id, &self.meaning)).expect("a rule holds nothing that JSON cannot");
+        let meaning =
+            serde_json::to_vec(&(&self.id, &self.meaning)).expect("a rule holds nothing that JSON cannot");
         hex(&Sha256::digest(meaning))
     }
 
@@ -68,7 +69,10 @@ impl Rule {
 
 impl Meaning {
     pub(crate) fn lists_its_metrics(&self) -> bool {
-        [Some(&self.when), self.clear.as_ref()].into_iter().flatten().all(|part| names_only(part, self.metrics.len()))
+        [Some(&self.when), self.clear.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|part| names_only(part, self.metrics.len()))
     }
 
     /// Whether `when` and `clear` can be true of the same value, where both are about one and the same metric.
@@ -97,5 +101,9 @@ fn names_only(condition: &Condition, metrics: usize) -> bool {
 /// Lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
 }

@@ -21,14 +21,15 @@ enum Fate {
 impl Core {
     pub(crate) fn change_rules(
         &mut self,
-        rule_set: RuleSet,
+        rule_set: Arc<RuleSet>,
         offset: i64,
         clock_us: i64,
         limits: &Limits,
         sink: &mut impl Sink,
     ) {
         let mut next = CompiledRules::new(&rule_set, &mut self.metrics, offset);
-        let fates: Vec<Fate> = (0..self.rules.rules.len()).map(|rule| self.fate(rule as RuleId, &next)).collect();
+        let fates: Vec<Fate> =
+            (0..self.rules.rules.len()).map(|rule| self.fate(rule as RuleId, &next)).collect();
         for (rule, fate) in self.rules.rules.iter().zip(&fates) {
             if let Fate::Kept(kept) = fate {
                 next.rules[*kept as usize].since_offset = rule.since_offset;
@@ -46,8 +47,7 @@ impl Core {
     }
 
     /// Takes compiled rules into force: every timer, profile, plan and quiet interval is of the old ones.
-    pub(crate) fn set_rules(&mut self, rule_set: RuleSet, rules: CompiledRules) {
-        let rule_set = Arc::new(rule_set);
+    pub(crate) fn set_rules(&mut self, rule_set: Arc<RuleSet>, rules: CompiledRules) {
         self.metrics.set_units(|name| rule_set.unit(name).map(Arc::from));
         self.rule_set = rule_set;
         self.rules = rules;
@@ -99,8 +99,14 @@ impl Core {
         let is_kept = |(rule, fate): &(&crate::compiled::CompiledRule, &Fate)| {
             matches!(fate, Fate::Kept(_)) && matches!(rule.shape, Shape::General { .. })
         };
-        let kept: HashSet<u32> =
-            self.rules.rules.iter().zip(fates).filter(is_kept).flat_map(|(rule, _)| rule.metrics.iter().copied()).collect();
+        let kept: HashSet<u32> = self
+            .rules
+            .rules
+            .iter()
+            .zip(fates)
+            .filter(is_kept)
+            .flat_map(|(rule, _)| rule.metrics.iter().copied())
+            .collect();
         let series = &self.series;
         self.places.retain(|at, _| kept.contains(&series[*at as usize].metric));
     }

@@ -50,7 +50,14 @@ impl RuleSource {
         catalog: &dyn MetricCatalog,
         options: &LoadOptions,
     ) -> Result<Loaded, Vec<Diagnostic>> {
-        let mut load = Load { catalog, options, rules: Vec::new(), ids: HashMap::new(), errors: vec![], warnings: vec![] };
+        let mut load = Load {
+            catalog,
+            options,
+            rules: Vec::new(),
+            ids: HashMap::new(),
+            errors: vec![],
+            warnings: vec![],
+        };
         for (name, text) in files {
             load.file(name, text);
         }
@@ -58,7 +65,10 @@ impl RuleSource {
             return Err(load.errors);
         }
         let units = catalog.units().into_iter().map(|(metric, unit)| (metric.to_owned(), unit.to_owned()));
-        Ok(Loaded { rule_set: RuleSet::new(load.rules, units.collect::<BTreeMap<_, _>>()), warnings: load.warnings })
+        Ok(Loaded {
+            rule_set: RuleSet::new(load.rules, units.collect::<BTreeMap<_, _>>()),
+            warnings: load.warnings,
+        })
     }
 }
 
@@ -85,7 +95,9 @@ impl Load<'_> {
         let is_whole = syntax_errors.is_empty();
         let mut findings: Vec<Finding> = syntax_errors
             .iter()
-            .map(|error| Finding::new(error.span().unwrap_or(0..0), error.message(), "TOML would do: key = value"))
+            .map(|error| {
+                Finding::new(error.span().unwrap_or(0..0), error.message(), "TOML would do: key = value")
+            })
             .collect();
         for (key, value) in table.get_ref() {
             if key.get_ref() == "rule" {
@@ -141,7 +153,11 @@ impl Load<'_> {
         let here = source.diagnostic(Finding::new(span.clone(), "", ""));
         let here = format!("{}:{}", here.file, here.line);
         if let Some(first) = self.ids.get(id) {
-            findings.push(Finding::new(span, format!("the id {id:?} a second time, first in {first}"), "another id would do"));
+            findings.push(Finding::new(
+                span,
+                format!("the id {id:?} a second time, first in {first}"),
+                "another id would do",
+            ));
         } else {
             self.ids.insert(id.to_owned(), here);
         }

@@ -25,8 +25,20 @@ const MAX_AGE_US: i64 = 3_600_000_000;
 const SILENCE_GRACE_US: i64 = 60_000_000;
 
 const KEYS: [&str; 14] = [
-    "id", "title", "severity", "when", "for", "clear", "clear_for", "where", "max_age", "silence_grace", "quality", "shadow",
-    "labels", "runbook",
+    "id",
+    "title",
+    "severity",
+    "when",
+    "for",
+    "clear",
+    "clear_for",
+    "where",
+    "max_age",
+    "silence_grace",
+    "quality",
+    "shadow",
+    "labels",
+    "runbook",
 ];
 const KEYS_TO_COME: [&str; 5] = ["hits", "absent", "metric", "active", "time_zone"];
 
@@ -71,7 +83,13 @@ impl<'a> RuleReader<'a> {
         let runbook = self.text("runbook", RULE_TEXT_BYTES_MAX);
         let meaning = self.meaning(severity);
         self.errors.is_empty().then_some(())?;
-        Some(Rule { id: id?.to_owned(), title: title?.to_owned(), labels, runbook: runbook.map(str::to_owned), meaning: meaning? })
+        Some(Rule {
+            id: id?.to_owned(),
+            title: title?.to_owned(),
+            labels,
+            runbook: runbook.map(str::to_owned),
+            meaning: meaning?,
+        })
     }
 
     fn meaning(&mut self, severity: Option<Severity>) -> Option<Meaning> {
@@ -109,7 +127,11 @@ impl<'a> RuleReader<'a> {
                 let found = format!("`{name}`, which is not supported yet by this version");
                 self.error(key.span(), found, "a condition in `when` would do");
             } else if !KEYS.contains(&name) {
-                self.error(key.span(), format!("the unknown key `{name}`"), format!("one of {} would do", KEYS.join(", ")));
+                self.error(
+                    key.span(),
+                    format!("the unknown key `{name}`"),
+                    format!("one of {} would do", KEYS.join(", ")),
+                );
             }
         }
     }
@@ -161,7 +183,11 @@ impl<'a> RuleReader<'a> {
             && let Some(clear) = meaning.clear.as_ref().and_then(|clear| clear.numbers(0))
             && clear.is_empty()
         {
-            self.error_at("clear", "a `clear` that no number makes true", "a condition that can hold would do");
+            self.error_at(
+                "clear",
+                "a `clear` that no number makes true",
+                "a condition that can hold would do",
+            );
         }
     }
 
@@ -180,14 +206,20 @@ impl<'a> RuleReader<'a> {
         let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let is_good = (1..=64).contains(&id.len()) && id.bytes().all(is_inner) && !id.starts_with('-');
         if !is_good {
-            self.error_at("id", format!("the id {id:?}"), "1 to 64 of a-z, 0-9 and -, not starting with -, would do");
+            self.error_at(
+                "id",
+                format!("the id {id:?}"),
+                "1 to 64 of a-z, 0-9 and -, not starting with -, would do",
+            );
         }
         is_good
     }
 
     fn severity(&mut self) -> Option<Severity> {
         let text = self.required_text("severity")?;
-        let severity = [Severity::Info, Severity::Warning, Severity::Critical].into_iter().find(|one| one.name() == text);
+        let severity = [Severity::Info, Severity::Warning, Severity::Critical]
+            .into_iter()
+            .find(|one| one.name() == text);
         if severity.is_none() {
             self.error_at("severity", format!("{text:?}"), "info, warning or critical would do");
         }
@@ -214,7 +246,11 @@ impl<'a> RuleReader<'a> {
             return BTreeMap::new();
         };
         if table.len() > LABELS_MAX {
-            self.error_at("labels", format!("{} labels", table.len()), format!("at most {LABELS_MAX} would do"));
+            self.error_at(
+                "labels",
+                format!("{} labels", table.len()),
+                format!("at most {LABELS_MAX} would do"),
+            );
         }
         let mut labels = BTreeMap::new();
         for (name, value) in table.iter() {
@@ -274,7 +310,11 @@ impl<'a> RuleReader<'a> {
             return None;
         };
         if text.len() > bytes_max {
-            self.error_at(key, format!("{} bytes", text.len()), format!("at most {bytes_max} bytes would do"));
+            self.error_at(
+                key,
+                format!("{} bytes", text.len()),
+                format!("at most {bytes_max} bytes would do"),
+            );
             return None;
         }
         Some(text)

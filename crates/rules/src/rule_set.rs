@@ -8,14 +8,16 @@ use sha2::{Digest, Sha256};
 
 use crate::rule::{Rule, hex};
 
-/// Format of [`RuleSet::to_bytes`].
+/// Format of [`RuleSet::bytes`].
 pub const RULE_SET_FORMAT: u32 = 1;
 
 /// Rules in the order of their ids, and the units that they count on.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RuleSet {
     rules: Vec<Rule>,
     units: BTreeMap<String, String>,
+    bytes: Vec<u8>,
+    digest: String,
 }
 
 /// The bytes are no rule set of this version.
@@ -23,7 +25,9 @@ pub struct RuleSet {
 pub enum RuleSetError {
     #[error("the rule set does not parse")]
     Malformed(#[source] serde_json::Error),
-    #[error("the rule set has format {found}, this build understands {RULE_SET_FORMAT}: upgrade consumers first")]
+    #[error(
+        "the rule set has format {found}, this build understands {RULE_SET_FORMAT}: upgrade consumers first"
+    )]
     OtherFormat { found: u32 },
     #[error("the rules of the set are not in the order of their ids: {id}")]
     OutOfOrder { id: String },
@@ -56,7 +60,9 @@ impl RuleSet {
     /// Rules with unique ids, and the canonical unit of every metric that has one.
     pub(crate) fn new(mut rules: Vec<Rule>, units: BTreeMap<String, String>) -> Self {
         rules.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        RuleSet { rules, units }
+        let written = Written { format: RULE_SET_FORMAT, units: &units, rules: &rules };
+        let bytes = serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot");
+        RuleSet { digest: digest_of(&bytes), rules, units, bytes }
     }
 
     /// In the order of their ids.
@@ -64,19 +70,27 @@ impl RuleSet {
         &self.rules
     }
 
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The unit without which a reading of this metric is not in place.
     pub fn unit(&self, metric: &str) -> Option<&str> {
         self.units.get(metric).map(String::as_str)
     }
 
-    pub(crate) fn units(&self) -> &BTreeMap<String, String> {
-        &self.units
+    /// The stored form: equal rule sets give equal bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// The stored form: equal rule sets give equal bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let written = Written { format: RULE_SET_FORMAT, units: &self.units, rules: &self.rules };
-        serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot")
+    /// SHA-256 of the stored form, lower-case hex: what the log's record names.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// # Errors
@@ -93,16 +107,17 @@ impl RuleSet {
         if let Some(rule) = rules.iter().find(|rule| !rule.meaning.lists_its_metrics()) {
             return Err(RuleSetError::UnknownMetric { id: rule.id.clone() });
         }
-        Ok(RuleSet { rules, units })
+        Ok(RuleSet { rules, units, bytes: bytes.to_vec(), digest: digest_of(bytes) })
     }
+}
 
-    /// SHA-256 of the stored form, lower-case hex: what the log's record names.
-    pub fn digest(&self) -> String {
-        digest(&self.to_bytes())
+impl Default for RuleSet {
+    fn default() -> Self {
+        RuleSet::new(Vec::new(), BTreeMap::new())
     }
 }
 
 /// SHA-256 of a stored rule set, lower-case hex.
-pub fn digest(bytes: &[u8]) -> String {
+pub fn digest_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }

@@ -30,25 +30,25 @@ pub(crate) trait Sink {
 
 /// Which log partition's evaluator speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct EvaluatorConfig {
     pub log_id: LogId,
-    pub log_partition: u32,
+    pub partition: u32,
     pub tenant: String,
 }
 
 /// Writes alert events.
 pub(crate) struct AlertWriter<'a> {
-    pub(crate) identity: &'a Identity,
+    pub(crate) config: &'a EvaluatorConfig,
     pub(crate) out: &'a mut Vec<Alert>,
 }
 
 impl Sink for AlertWriter<'_> {
     fn say(&mut self, said: &Said<'_>) {
-        self.out.push(alert(said, self.identity));
+        self.out.push(alert(said, self.config));
     }
 }
 
-fn alert(said: &Said<'_>, identity: &Identity) -> Alert {
+fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
     let Said { rule, episode, metrics, .. } = said;
     let (state, event, resolved_us) = match said.turn {
         Turn::Raise { .. } => (AlertState::Firing, AlertEvent::Raised, None),
@@ -70,7 +70,7 @@ fn alert(said: &Said<'_>, identity: &Identity) -> Alert {
         device_id: said.device_id.to_owned(),
         asset_id: non_empty(&episode.place.asset_id),
         domain: episode.place.domain.to_string(),
-        tenant: identity.tenant.clone(),
+        tenant: config.tenant.clone(),
         location: episode.location.map(|(latitude, longitude)| AlertLocation { latitude, longitude }),
         metric: Some(metrics.get(cause.metric).name.to_string()),
         value: Some(alert_value(&cause.value)),
@@ -80,7 +80,7 @@ fn alert(said: &Said<'_>, identity: &Identity) -> Alert {
         raised_at: time_text(raised_us),
         resolved_at: resolved_us.map(time_text),
         said_at: time_text(said.clock_us),
-        evidence: evidence.iter().map(|reading| evidence_of(reading, metrics, identity)).collect(),
+        evidence: evidence.iter().map(|reading| evidence_of(reading, metrics, config)).collect(),
         labels: rule.rule.labels.clone(),
         runbook: rule.rule.runbook.clone(),
         shadow: meaning.shadow,
@@ -89,7 +89,7 @@ fn alert(said: &Said<'_>, identity: &Identity) -> Alert {
     }
 }
 
-fn evidence_of(reading: &PlacedReading, metrics: &Metrics, identity: &Identity) -> Evidence {
+fn evidence_of(reading: &PlacedReading, metrics: &Metrics, config: &EvaluatorConfig) -> Evidence {
     Evidence {
         event_id: hex(&reading.event_id),
         reading_index: reading.reading_index,
@@ -97,8 +97,8 @@ fn evidence_of(reading: &PlacedReading, metrics: &Metrics, identity: &Identity) 
         value: Some(alert_value(&reading.value)),
         unit: non_empty(&reading.unit),
         observed_at: time_text(reading.observed_at_us),
-        log_id: identity.log_id.to_string(),
-        log_partition: identity.log_partition,
+        log_id: config.log_id.to_string(),
+        log_partition: config.partition,
         log_offset: reading.log_offset,
     }
 }

@@ -15,9 +15,15 @@ pub(crate) type Selector = Tree<AttributeTest>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum AttributeTest {
-    In { attribute: Attribute, values: Vec<String> },
+    In {
+        attribute: Attribute,
+        values: Vec<String>,
+    },
     /// `*` stands for any run of characters.
-    Like { attribute: Attribute, pattern: String },
+    Like {
+        attribute: Attribute,
+        pattern: String,
+    },
 }
 
 /// What is known of a device.
@@ -84,7 +90,9 @@ fn attribute_of(token: &Token<'_>, span: Range<usize>) -> Result<Attribute, Find
         Token::Word("asset_id") => Attribute::AssetId,
         Token::Word("gateway_id") => Attribute::GatewayId,
         Token::Word("model") => Attribute::Model,
-        Token::Word(word) if word.len() > 4 && word.starts_with("tag.") => Attribute::Tag(word[4..].to_owned()),
+        Token::Word(word) if word.len() > 4 && word.starts_with("tag.") => {
+            Attribute::Tag(word[4..].to_owned())
+        }
         token => {
             let help = "domain, device_id, asset_id, gateway_id, model or tag.NAME would do here";
             return Err(Finding::new(span, format!("found {}", token.describe()), help));
@@ -95,9 +103,11 @@ fn attribute_of(token: &Token<'_>, span: Range<usize>) -> Result<Attribute, Find
 fn text(lexer: &mut Lexer<'_>) -> Result<String, Finding> {
     match lexer.next()? {
         (Token::Text(text), _) => Ok(text),
-        (token, span) => {
-            Err(Finding::new(span, format!("found {}", token.describe()), "a text in single quotes would do here"))
-        }
+        (token, span) => Err(Finding::new(
+            span,
+            format!("found {}", token.describe()),
+            "a text in single quotes would do here",
+        )),
     }
 }
 
@@ -241,9 +251,13 @@ mod tests {
 
     #[test]
     fn the_key_is_what_every_match_has() {
-        let key = |text| parse(text).unwrap().key().map(|(attribute, values)| (attribute.clone(), values.to_vec()));
+        let key =
+            |text| parse(text).unwrap().key().map(|(attribute, values)| (attribute.clone(), values.to_vec()));
         assert_eq!(key("domain = 'a' and device_id like 'x*'"), Some((Attribute::Domain, vec!["a".into()])));
-        assert_eq!(key("domain in ('a', 'b') and device_id = 'x'"), Some((Attribute::DeviceId, vec!["x".into()])));
+        assert_eq!(
+            key("domain in ('a', 'b') and device_id = 'x'"),
+            Some((Attribute::DeviceId, vec!["x".into()]))
+        );
         assert_eq!(key("domain = 'a' or device_id = 'x'"), None);
         assert_eq!(key("domain != 'a'"), None);
     }

@@ -94,7 +94,8 @@ impl States {
             self.states.push(None);
             StateId(self.states.len() as u32 - 1)
         });
-        self.states[id.0 as usize] = Some(State { rule, device, series, phase, episode, next: *first, link: None });
+        self.states[id.0 as usize] =
+            Some(State { rule, device, series, phase, episode, next: *first, link: None });
         *first = Some(id);
         id
     }
@@ -169,21 +170,11 @@ impl States {
     }
 
     /// When the next timer is due; it speaks once the clock is past it.
-    pub(crate) fn next_due_us(&mut self) -> Option<i64> {
-        while let Some(Reverse((noted_us, queue))) = self.heap.peek().copied() {
-            match self.first_due_us(queue) {
-                Some(due_us) if due_us == noted_us => return Some(due_us),
-                first => {
-                    self.heap.pop();
-                    self.queues[queue as usize].is_in_heap = first.is_some();
-                    self.heap.extend(first.map(|due_us| Reverse((due_us, queue))));
-                }
-            }
-        }
-        None
+    pub(crate) fn next_due_us(&self) -> Option<i64> {
+        (0..self.queues.len() as u32).filter_map(|queue| self.first_due_us(queue)).min()
     }
 
-    /// Not later than [`States::next_due_us`], and read without a change.
+    /// Not later than [`States::next_due_us`], and at hand.
     #[inline]
     pub(crate) fn earliest_due_us(&self) -> i64 {
         self.heap.peek().map_or(i64::MAX, |Reverse((due_us, _))| *due_us)
@@ -199,15 +190,22 @@ impl States {
         Some(clock_us.saturating_add(queue.wait_us))
     }
 
-    /// Takes the timers that the clock has passed out of their queues, as (due, state), ordered by due only.
+    /// Takes the timers that the clock has passed out of their queues, as (due, state), in no order.
     pub(crate) fn take_due(&mut self, clock_us: i64, due: &mut Vec<(i64, StateId)>) {
-        while let Some(due_us) = self.next_due_us()
-            && due_us < clock_us
-            && let Some(Reverse((_, queue))) = self.heap.peek().copied()
-            && let Some(first) = self.queues[queue as usize].first
+        while let Some(Reverse((noted_us, queue))) = self.heap.peek().copied()
+            && noted_us < clock_us
         {
-            self.cancel(first);
-            due.push((due_us, first));
+            self.heap.pop();
+            while let Some(due_us) = self.first_due_us(queue)
+                && due_us < clock_us
+                && let Some(first) = self.queues[queue as usize].first
+            {
+                self.cancel(first);
+                due.push((due_us, first));
+            }
+            let next_us = self.first_due_us(queue);
+            self.queues[queue as usize].is_in_heap = next_us.is_some();
+            self.heap.extend(next_us.map(|due_us| Reverse((due_us, queue))));
         }
     }
 

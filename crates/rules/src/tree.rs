@@ -49,9 +49,11 @@ impl<L> Tree<L> {
         let tree = parser.or()?;
         match parser.lexer.next()? {
             (Token::End, _) => Ok(tree),
-            (token, span) => {
-                Err(Finding::new(span, format!("found {}", token.describe()), "`and`, `or` or the end would do here"))
-            }
+            (token, span) => Err(Finding::new(
+                span,
+                format!("found {}", token.describe()),
+                "`and`, `or` or the end would do here",
+            )),
         }
     }
 }
