@@ -11,6 +11,7 @@ pub mod raw_message;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
+pub mod time;
 pub mod wire;
 
 /// The types generated from `proto/`, for what is not on the hot path.
