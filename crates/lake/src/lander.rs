@@ -83,6 +83,8 @@ pub struct Undecodable {
 /// How far the open range is on its way into the lake.
 enum Phase {
     Open,
+    /// A commit has begun: nothing more is taken.
+    Closed,
     /// Its files are staged.
     Staged(CommitRecord),
     /// Its record is put.
@@ -195,6 +197,8 @@ impl PartitionLander {
                 return Ok(Pushed::Full);
             }
             self.taken = record.offset + 1;
+            self.is_full |=
+                self.range.counts.rows + self.range.counts.control >= self.shared.config.roll_rows;
             self.bytes_since_check += record.value.len() + size_of::<Record<'_>>();
             if self.bytes_since_check >= MEMORY_CHECK_BYTES {
                 self.check_limits()?;
@@ -313,11 +317,8 @@ impl PartitionLander {
                 other => other?,
             }
         }
-        let config = &self.shared.config;
-        let counts = &self.range.counts;
-        self.is_full |= counts.rows + counts.control >= config.roll_rows
-            || self.range.staged_bytes() >= config.roll_bytes
-            || self.range.memory_bytes() > share;
+        self.is_full |=
+            self.range.staged_bytes() >= self.shared.config.roll_bytes || self.range.memory_bytes() > share;
         Ok(())
     }
 
@@ -341,7 +342,8 @@ impl PartitionLander {
         loop {
             match &self.phase {
                 Phase::Open if self.taken <= self.next => return Ok(CommitOutcome::Nothing),
-                Phase::Open => self.stage(now)?,
+                Phase::Open => self.phase = Phase::Closed,
+                Phase::Closed => self.stage(now)?,
                 Phase::Staged(record) => {
                     let is_mine = chain.put(record)?.writer == record.writer;
                     self.phase = if is_mine { Phase::Decided(record.clone()) } else { Phase::GivenUp };

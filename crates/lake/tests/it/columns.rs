@@ -1,50 +1,15 @@
 //! Every column of every row, against the reference.
 
-use std::path::Path;
-use std::time::SystemTime;
-
-use model::RecordBatch;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
-use urban_neuron_lake::{CommitOutcome, Lake, LakeConfig, PartitionLander, Pushed, verify};
+use urban_neuron_lake::{Lake, LakeConfig};
 
 use crate::city::{self, LOG_ID, PARTITION};
+use crate::log::{assert_whole, commit, folder, push_all};
 use crate::table;
 
-/// Pushes a batch whatever it takes, and gives the offsets of the undecodable records.
-pub(crate) fn push_all(lander: &mut PartitionLander, batch: &RecordBatch) -> Vec<i64> {
-    let mut undecodable = Vec::new();
-    loop {
-        let pushed = lander.push(batch).unwrap();
-        undecodable.extend(lander.take_undecodable().into_iter().map(|record| record.position.log_offset));
-        match pushed {
-            Pushed::All => return undecodable,
-            Pushed::Full => assert!(matches!(commit(lander), CommitOutcome::Committed(_))),
-        }
-    }
-}
-
-pub(crate) fn commit(lander: &mut PartitionLander) -> CommitOutcome {
-    lander.commit(SystemTime::UNIX_EPOCH).unwrap()
-}
-
-/// The lake holds exactly what `records` must become.
-pub(crate) fn assert_whole(root: &Path, records: &[city::CityRecord]) {
-    let expected = city::expected(records);
-    let (mut telemetry, mut control) = (expected.telemetry, expected.control);
-    telemetry.sort();
-    control.sort();
-    assert_eq!(table::rows(root, "telemetry"), telemetry);
-    assert_eq!(table::rows(root, "control"), control);
-    let report = verify(root).unwrap();
-    assert_eq!((report.problems, report.unpublished), (Vec::new(), 0));
-    assert_eq!(report.counts.records(), records.len() as u64);
-    assert_eq!(report.counts.repeats, expected.repeats);
-    assert_eq!(report.counts.undecodable, expected.undecodable.len() as u64);
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn every_column_is_what_the_record_says(
         seed: u64,
@@ -54,7 +19,7 @@ proptest! {
         roll_rows in 1u64..2000,
         memory in prop::sample::select(vec![1usize, 20_000, 60_000, 96 << 20]),
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let config = LakeConfig { roll_rows, memory_bytes_max: memory, ..LakeConfig::new(folder.path()) };
         let lake = Lake::open(config).unwrap();
         let mut lander = lake.partition(LOG_ID, PARTITION, 0).unwrap();
@@ -74,7 +39,7 @@ proptest! {
 
 #[test]
 fn files_are_sorted_and_say_where_they_come_from() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let lake = Lake::open(LakeConfig::new(folder.path())).unwrap();
     let mut lander = lake.partition(LOG_ID, PARTITION, 0).unwrap();
     let records = city::records(7, 0, 3000);

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "assertions, in functions that tests share")]
 
-
 mod city;
 mod columns;
 mod crash;
 mod limits;
+mod log;
 mod rivals;
 mod table;
 mod verification;
