@@ -91,7 +91,7 @@ impl EmbeddedConfig {
                 self.appender_bytes_max >= self.record_bytes_max,
                 "log.appender_bytes_max must hold the largest record",
             ),
-            (self.bytes_max >= 2 * self.segment_bytes, "log.bytes_max must hold two segments"),
+            (self.bytes_max >= 4 * self.segment_bytes, "log.bytes_max must hold four segments"),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(Error::Refused((*what).to_owned())),

@@ -40,7 +40,7 @@ pub(super) struct Journal {
 /// What waits for the committer.
 #[derive(Default)]
 struct Queue {
-    submissions: Vec<Submission>,
+    submissions: VecDeque<Submission>,
     is_closing: bool,
 }
 
@@ -102,18 +102,24 @@ impl Journal {
     }
 
     pub(super) fn submit(&self, submission: Submission) {
-        self.queue.lock().submissions.push(submission);
+        self.queue.lock().submissions.push_back(submission);
         self.queued.notify_one();
     }
 
-    /// All that is queued, once something is; `None` when the log closes and nothing is left.
+    /// All that is queued and fits a segment, once something is; `None` when the log closes and nothing is left.
     pub(super) fn take_queued(&self) -> Option<Vec<Submission>> {
         let mut queue = self.queue.lock();
         while queue.submissions.is_empty() && !queue.is_closing {
             self.queued.wait(&mut queue);
         }
-        let submissions = std::mem::take(&mut queue.submissions);
-        (!submissions.is_empty()).then_some(submissions)
+        let mut bytes = 0;
+        let fits = queue.submissions.iter().take_while(|submission| {
+            bytes += submission.bytes;
+            bytes <= self.segment_bytes
+        });
+        let count = fits.count().max(1).min(queue.submissions.len());
+        let taken: Vec<_> = queue.submissions.drain(..count).collect();
+        (!taken.is_empty()).then_some(taken)
     }
 
     /// Waits before another try; true when the log closes, and there will be none.

@@ -186,8 +186,9 @@ impl EmbeddedReader {
         let after = published.segments.partition_point(|segment| segment.header.sequence <= sequence);
         let segment = Arc::clone(published.segments.get(after)?);
         let served = self.positions.iter().zip(&pass.serves).zip(&segment.header.first);
-        let has_hole =
-            served.into_iter().any(|((at, served), first)| *served && at.is_some_and(|at| at < *first));
+        // Compaction leaves holes that lose nothing.
+        let has_hole = !self.journal.topic.is_compacted()
+            && served.into_iter().any(|((at, served), first)| *served && at.is_some_and(|at| at < *first));
         (!has_hole).then(|| Pass {
             cursor: BatchCursor::new(segment.header.bytes()),
             segment,

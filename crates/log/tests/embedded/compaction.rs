@@ -72,8 +72,6 @@ fn old_tombstones_go_and_the_last_record_never_does() {
             let entries = read(&log, TOPIC, 0);
             let tombstones = entries.iter().filter(|entry| entry.value.is_none()).count();
             let is_compacted = !entries.iter().any(|entry| entry.key == "gone" && entry.value.is_some());
-                eprintln!("{} entries {:?} {tombstones}", entries.len(), segments(dir.path(), TOPIC).len());
-            }
             is_compacted && (!until_empty || tombstones == 0)
         });
         newest(read(&log, TOPIC, 0)).contains_key("gone")

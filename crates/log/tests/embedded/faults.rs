@@ -120,7 +120,7 @@ fn a_full_log_takes_nothing_until_it_is_released() {
     let dir = memory_dir();
     let log = EmbeddedLog::open(EmbeddedConfig {
         segment_bytes: 1000,
-        bytes_max: 4000,
+        bytes_max: 8000,
         kept_records: 10,
         consumers: vec![Consumer::Lake],
         ..config(dir.path())
@@ -135,9 +135,9 @@ fn a_full_log_takes_nothing_until_it_is_released() {
         log.trouble().is_some()
     });
     let trouble = log.trouble().unwrap();
-    assert!(trouble.contains("log.bytes_max is 4000") && trouble.contains("telemetry.v1"), "{trouble}");
+    assert!(trouble.contains("log.bytes_max is 8000") && trouble.contains("telemetry.v1"), "{trouble}");
     let end = log.offsets(Topic::Telemetry, 0).unwrap().end;
-    assert!(log.status()[0].disk_bytes <= 4000);
+    assert!(log.status()[0].disk_bytes <= 8000);
     // The other topics are not stopped by it: rules must be able to say alerts to come on.
     let mut other = crate::appender(&log);
     put(&mut other, Topic::Alerts, 0, "rule/device", Some("{}"));
@@ -187,7 +187,8 @@ fn a_log_that_lost_or_changed_its_identity_is_refused() {
 
 #[test]
 fn nonsense_settings_are_refused_by_name() {
-    let cases: [(fn(&mut EmbeddedConfig), &str); 4] = [
+    type Change = fn(&mut EmbeddedConfig);
+    let cases: [(Change, &str); 4] = [
         (|config| config.partitions = 0, "log.partitions"),
         (|config| config.record_bytes_max = usize::MAX, "log.record_bytes_max"),
         (|config| config.appender_bytes_max = 10, "log.appender_bytes_max"),
