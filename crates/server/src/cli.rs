@@ -11,11 +11,17 @@ mod check;
 mod config_args;
 mod dead_letters;
 mod decode;
+mod demo;
+mod deployment;
 mod failure;
 mod lake;
 mod log;
 mod logging;
+mod output;
+mod progress_line;
+mod run;
 mod simulate;
+mod stop_signal;
 
 pub use config_args::ConfigArgs;
 pub use failure::Failure;
@@ -45,6 +51,10 @@ pub enum LogFormat {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Everything in one process for a minute: a simulated city over real MQTT, rules firing, the lake to query at the end
+    Demo(demo::DemoArgs),
+    /// The service: all roles, embedded, on loopback, when there is no config
+    Run(run::RunArgs),
     /// Check config and rules; say every error at once, with file and line
     Check(check::CheckArgs),
     /// What would become of a payload: the envelope as JSON, or the rejection with its reason (exit code 1)
@@ -81,11 +91,13 @@ impl Cli {
 impl Command {
     /// A service says what it does; a command's own output is enough.
     fn default_log_level(&self) -> &'static str {
-        "warn"
+        if matches!(self, Command::Run(_)) { "info" } else { "warn" }
     }
 
     fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
+            Command::Demo(args) => args.run(environment),
+            Command::Run(args) => args.run(environment),
             Command::Check(args) => args.run(environment),
             Command::Decode(args) => args.run(environment),
             Command::Simulate(args) => args.run(),
@@ -95,4 +107,9 @@ impl Command {
             Command::DeadLetters(command) => command.run(environment),
         }
     }
+}
+
+/// A span of time on the command line, `60s`.
+fn parse_duration(text: &str) -> Result<std::time::Duration, crate::config::duration::DurationError> {
+    crate::config::duration::parse(text)
 }

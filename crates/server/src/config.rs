@@ -24,13 +24,13 @@ pub use lake_section::LakeSection;
 pub use listen::Listen;
 pub use log_section::{LogKind, LogSection, SaslSection, TlsSection};
 pub use mqtt_section::{EndpointSection, ServerTls, SubscriberSection};
-pub use reader::KeyDoc;
+pub use reader::{KeyDoc, ReadSecret};
 pub use secret::Secret;
 pub use service_sections::{
     AdminSection, AlertsMqttSection, CatalogSection, GatewaySection, RulesSection, TestingSection,
 };
 
-use reader::{ReadSecret, Reader, Section};
+use reader::{Reader, Section};
 
 /// Room that a record needs beside the payload it carries.
 const RECORD_OVERHEAD_BYTES: u64 = 64 * byte_size::KIB;

@@ -34,6 +34,8 @@ pub struct LogSection {
     /// Kafka only; 0 leaves it to the broker.
     pub replication_factor: u32,
     /// Kafka only.
+    pub appender_records_max: u32,
+    /// Kafka only.
     pub tls: TlsSection,
     /// Kafka only.
     pub sasl: Option<SaslSection>,
@@ -46,6 +48,7 @@ pub struct TlsSection {
     pub ca_path: Option<PathBuf>,
     pub certificate_path: Option<PathBuf>,
     pub key_path: Option<PathBuf>,
+    pub verify: bool,
 }
 
 /// `[log.sasl]`.
@@ -74,6 +77,7 @@ impl LogSection {
             tail_bytes_max: s.size("tail_bytes_max", "64MiB", "1MiB"..="4GiB", "Embedded: newest batches kept in memory for readers."),
             bootstrap_servers: s.texts("bootstrap_servers", "Kafka: brokers to begin with, host:port."),
             replication_factor: s.count("replication_factor", 0, 0..=16, "Kafka: replicas of topics made here; 0 leaves it to the broker."),
+            appender_records_max: s.count("appender_records_max", 20_000, 100..=10_000_000, "Kafka: records that one gateway thread may have appended and not durable."),
             tls: s.section("tls", TlsSection::read),
             sasl: s.section("sasl", SaslSection::read),
         };
@@ -105,6 +109,7 @@ impl TlsSection {
                 "PEM file of our own certificate, where the brokers want one.",
             ),
             key_path: s.path("key_path", "", "PEM file of its key."),
+            verify: s.flag("verify", true, "Check the brokers' certificates and names."),
         }
     }
 }

@@ -28,16 +28,16 @@ pub type ReadSecret = fn(&Path) -> std::io::Result<String>;
 
 /// Collects what is read, what is wrong and what the docs say.
 #[derive(Debug)]
-pub struct Reader {
-    pub errors: Vec<ConfigError>,
-    pub docs: Vec<KeyDoc>,
+pub(super) struct Reader {
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) docs: Vec<KeyDoc>,
     places: BTreeMap<String, Place>,
     is_documenting: bool,
     read_secret: ReadSecret,
 }
 
 /// One table of the config.
-pub struct Section<'a> {
+pub(super) struct Section<'a> {
     reader: &'a mut Reader,
     path: String,
     place: Place,
@@ -46,7 +46,7 @@ pub struct Section<'a> {
 }
 
 impl Reader {
-    pub fn new(read_secret: ReadSecret) -> Self {
+    pub(super) fn new(read_secret: ReadSecret) -> Self {
         Reader {
             errors: Vec::new(),
             docs: Vec::new(),
@@ -57,12 +57,12 @@ impl Reader {
     }
 
     /// A reader for the docs: lists have one empty member, and nothing is missing.
-    pub fn documenting() -> Self {
+    pub(super) fn documenting() -> Self {
         Reader { is_documenting: true, ..Reader::new(|_| Err(std::io::ErrorKind::NotFound.into())) }
     }
 
     /// Reads the top of the config.
-    pub fn read<T>(&mut self, table: Table, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+    pub(super) fn read<T>(&mut self, table: Table, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let mut section =
             Section { reader: self, path: String::new(), place: Place::Default, table, known: Vec::new() };
         let value = read(&mut section);
@@ -71,20 +71,20 @@ impl Reader {
     }
 
     /// Notes what is wrong with a key that was read, at the place where it was written.
-    pub fn error_at(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn error_at(&mut self, key: &str, message: impl Into<String>) {
         let place = self.places.get(key).cloned().unwrap_or(Place::Default);
         self.errors.push(ConfigError { place, key: key.to_owned(), message: message.into() });
     }
 
     /// Whether anybody wrote this key.
-    pub fn is_written(&self, key: &str) -> bool {
+    pub(super) fn is_written(&self, key: &str) -> bool {
         self.places.contains_key(key)
     }
 }
 
 impl Section<'_> {
     /// A table below this one; an absent one is read as an empty one.
-    pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+    pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let path = self.path_of(key);
         let (place, table) = match self.take(key) {
             None => (Place::Default, Table::new()),
@@ -101,7 +101,7 @@ impl Section<'_> {
     }
 
     /// A list of tables, `[[section.key]]`, of at most `max`.
-    pub fn sections<T>(
+    pub(super) fn sections<T>(
         &mut self,
         key: &'static str,
         max: usize,
@@ -142,7 +142,7 @@ impl Section<'_> {
     }
 
     /// A whole number.
-    pub fn count(
+    pub(super) fn count(
         &mut self,
         key: &'static str,
         default: u32,
@@ -165,7 +165,7 @@ impl Section<'_> {
     }
 
     /// A span of time, `60s`.
-    pub fn duration(
+    pub(super) fn duration(
         &mut self,
         key: &'static str,
         default: &'static str,
@@ -186,7 +186,7 @@ impl Section<'_> {
     }
 
     /// A size in bytes, `128MiB`.
-    pub fn size(
+    pub(super) fn size(
         &mut self,
         key: &'static str,
         default: &'static str,
@@ -228,7 +228,7 @@ impl Section<'_> {
     }
 
     /// `true` or `false`.
-    pub fn flag(&mut self, key: &'static str, default: bool, text: &'static str) -> bool {
+    pub(super) fn flag(&mut self, key: &'static str, default: bool, text: &'static str) -> bool {
         self.note(key, "boolean", default, String::new(), text);
         match self.take(key) {
             None => default,
@@ -241,13 +241,13 @@ impl Section<'_> {
     }
 
     /// A text; the empty default is "not set".
-    pub fn text(&mut self, key: &'static str, default: &'static str, text: &'static str) -> String {
+    pub(super) fn text(&mut self, key: &'static str, default: &'static str, text: &'static str) -> String {
         self.note(key, "text", quoted(default), String::new(), text);
         self.take_text(key).unwrap_or_else(|| default.to_owned())
     }
 
     /// A text that must be there.
-    pub fn required_text(&mut self, key: &'static str, text: &'static str) -> String {
+    pub(super) fn required_text(&mut self, key: &'static str, text: &'static str) -> String {
         self.note(key, "text", "required", String::new(), text);
         let is_absent = !self.table.contains_key(key);
         let value = self.take_text(key).unwrap_or_default();
@@ -260,14 +260,24 @@ impl Section<'_> {
     }
 
     /// A path; relative ones are relative to the working directory. The empty default is "none".
-    pub fn path(&mut self, key: &'static str, default: &'static str, text: &'static str) -> Option<PathBuf> {
+    pub(super) fn path(
+        &mut self,
+        key: &'static str,
+        default: &'static str,
+        text: &'static str,
+    ) -> Option<PathBuf> {
         self.note(key, "path", quoted(default), String::new(), text);
         let path = self.take_text(key).unwrap_or_else(|| default.to_owned());
         (!path.is_empty()).then(|| path.into())
     }
 
     /// One of some words; the first is the default.
-    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)], text: &'static str) -> T {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+        text: &'static str,
+    ) -> T {
         let (default_name, default) = choices[0];
         let names: Vec<String> = choices.iter().map(|(name, _)| quoted(name)).collect();
         self.note(key, "text", quoted(default_name), names.join(", "), text);
@@ -283,7 +293,7 @@ impl Section<'_> {
     }
 
     /// A list of texts.
-    pub fn texts(&mut self, key: &'static str, text: &'static str) -> Vec<String> {
+    pub(super) fn texts(&mut self, key: &'static str, text: &'static str) -> Vec<String> {
         self.note(key, "list of texts", "[]", String::new(), text);
         let Some(node) = self.take(key) else { return Vec::new() };
         let Value::List(items) = &node.value else {
@@ -301,7 +311,7 @@ impl Section<'_> {
     }
 
     /// An address, a list of them, or `""` for off.
-    pub fn listen(&mut self, key: &'static str, default: Listen, text: &'static str) -> Listen {
+    pub(super) fn listen(&mut self, key: &'static str, default: Listen, text: &'static str) -> Listen {
         let shown = default.addresses.iter().map(|address| quoted(&address.to_string())).collect::<Vec<_>>();
         let shown = if shown.is_empty() { quoted("") } else { format!("[{}]", shown.join(", ")) };
         self.note(key, "address or list", shown, String::new(), text);
@@ -333,7 +343,7 @@ impl Section<'_> {
     }
 
     /// A secret: from the environment, or from the file that `{key}_path` names; never from the config file or a flag.
-    pub fn secret(
+    pub(super) fn secret(
         &mut self,
         key: &'static str,
         path_key: &'static str,
@@ -366,13 +376,13 @@ impl Section<'_> {
     }
 
     /// Notes what is wrong with a key of this table that was read.
-    pub fn error(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
         self.reader.error_at(&path, message);
     }
 
     /// Whether anybody wrote this key, read before or not.
-    pub fn is_written(&self, key: &str) -> bool {
+    pub(super) fn is_written(&self, key: &str) -> bool {
         self.table.contains_key(key) || self.reader.is_written(&self.path_of(key))
     }
 

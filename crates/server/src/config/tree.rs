@@ -10,19 +10,19 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Place};
 
 /// Start of every environment variable that is a key: `URBAN_NEURON__LAKE__ROLL_AGE` is `lake.roll_age`.
-pub const ENVIRONMENT_PREFIX: &str = "URBAN_NEURON__";
+pub(super) const ENVIRONMENT_PREFIX: &str = "URBAN_NEURON__";
 
 /// One value and where it was written.
 #[derive(Clone, Debug)]
-pub struct Node {
-    pub place: Place,
-    pub value: Value,
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
     /// The text of an override as it came, since a password or a name may look like a number.
-    pub written: Option<String>,
+    pub(super) written: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub enum Value {
+pub(super) enum Value {
     Text(String),
     Integer(i64),
     Float(f64),
@@ -32,11 +32,11 @@ pub enum Value {
     Table(Table),
 }
 
-pub type Table = BTreeMap<String, Node>;
+pub(super) type Table = BTreeMap<String, Node>;
 
 impl Value {
     /// What it is, for an error.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self {
             Value::Text(text) => format!("the text {text:?}"),
             Value::Integer(number) => format!("the number {number}"),
@@ -50,7 +50,7 @@ impl Value {
 }
 
 /// Reads a TOML file; every syntax error is noted with its line, and what stands between them is used.
-pub fn parse_file(path: &Path, text: &str, errors: &mut Vec<ConfigError>) -> Table {
+pub(super) fn parse_file(path: &Path, text: &str, errors: &mut Vec<ConfigError>) -> Table {
     let line_of =
         |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
     let place_of = |at: usize| Place::File { path: path.to_owned(), line: line_of(at) };
@@ -105,7 +105,7 @@ fn parse_override(text: &str, place: Place) -> Node {
 }
 
 /// Lays the environment's keys over `table`. Names are upper case, `__` parts the sections.
-pub fn apply_environment<'a>(
+pub(super) fn apply_environment<'a>(
     table: &mut Table,
     variables: impl IntoIterator<Item = (&'a String, &'a String)>,
     errors: &mut Vec<ConfigError>,
@@ -118,7 +118,7 @@ pub fn apply_environment<'a>(
 }
 
 /// Lays `key=value` of each `--set` over `table`.
-pub fn apply_settings(table: &mut Table, settings: &[String], errors: &mut Vec<ConfigError>) {
+pub(super) fn apply_settings(table: &mut Table, settings: &[String], errors: &mut Vec<ConfigError>) {
     for setting in settings {
         match setting.split_once('=') {
             Some((key, text)) => apply(table, key.trim(), parse_override(text.trim(), Place::Flag), errors),
