@@ -7,6 +7,7 @@ pub mod alert_board;
 pub mod intake;
 pub mod mqtt;
 pub mod mqtt_endpoint;
+pub mod mqtt_subscriber;
 
 pub use alert_board::{AlertBoard, AlertBoardLimits};
 pub use intake::{Intake, IntakeError, IntakeSource, Ticket, Wake};
