@@ -12,6 +12,7 @@ mod clock;
 mod committer;
 mod config;
 mod data_dir;
+mod index;
 mod journal;
 mod reader;
 mod recovery;

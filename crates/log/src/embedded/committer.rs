@@ -41,7 +41,7 @@ impl Committer {
         let next = published.next.clone();
         let active = published.segments.back().map(Arc::clone).expect("a topic always has a segment");
         drop(published);
-        let clock = LogClock::new(Arc::clone(&journal.config.clock), active.log_time_us());
+        let clock = LogClock::new(Arc::clone(&journal.config.clock), active.index().log_time_us);
         // A file that was just opened has its cursor at 0.
         let (end, is_dirty_past_end) = (active.durable_bytes(), true);
         Committer { journal, active, end, is_dirty_past_end, next, clock, is_clock_ahead: false }
@@ -184,7 +184,7 @@ impl Committer {
             log_id: self.active.header.log_id,
             sequence,
             replaces_from: sequence,
-            log_time_us: self.active.log_time_us(),
+            log_time_us: self.active.index().log_time_us,
             first: self.next.clone(),
         };
         let segment = Arc::new(Segment::create(&self.journal.dir, header, |_| Ok(()))?);

@@ -11,7 +11,9 @@ use model::LogId;
 use tracing::warn;
 
 use super::batch::{self, BatchHeader};
-use super::segment::{BatchCursor, DRAFT_EXTENSION, Segment, SegmentHeader, io, sequence_of, sync_dir};
+use super::segment::{
+    BatchCursor, DRAFT_EXTENSION, FoundBatch, Segment, SegmentHeader, io, sequence_of, sync_dir,
+};
 use crate::{Error, Topic};
 
 /// The state of a topic as its directory tells it.
@@ -40,7 +42,8 @@ pub(super) fn recover(dir: &Path, topic: Topic, log_id: LogId, partitions: u32) 
         return Err(Error::Refused(format!("{} holds no segment", dir.display())));
     };
     for (segment, following) in sealed.iter().zip(&segments[1..]) {
-        let next = scan_sealed(segment, topic.is_compacted())?;
+        scan_sealed(segment, topic.is_compacted())?;
+        let next = next_offsets(segment);
         // Compaction may have taken the last records of a segment, and nothing else may.
         let is_whole = if topic.is_compacted() {
             next.iter().zip(&following.header.first).all(|(next, first)| next <= first)
@@ -51,7 +54,8 @@ pub(super) fn recover(dir: &Path, topic: Topic, log_id: LogId, partitions: u32) 
             return Err(segment.damaged(segment.durable_bytes(), "batches are missing at the end"));
         }
     }
-    let next = scan_last(last, topic.is_compacted())?;
+    scan_last(last, topic.is_compacted())?;
+    let next = next_offsets(last);
     Ok(Recovered { segments: segments.into_iter().map(Arc::new).collect(), next })
 }
 
@@ -74,7 +78,7 @@ fn open_segments(dir: &Path) -> Result<Vec<Segment>, Error> {
         while let Some(replaced) =
             segments.pop_if(|earlier| earlier.header.sequence >= segment.header.replaces_from)
         {
-            std::fs::remove_file(&replaced.path).map_err(io("remove", &replaced.path))?;
+            replaced.unlink()?;
         }
         segments.push(segment);
     }
@@ -104,24 +108,25 @@ fn check_headers(segments: &[Segment], log_id: LogId, partitions: usize) -> Resu
     }
 }
 
-/// Headers only: the records are checked when they are read.
-fn scan_sealed(segment: &Segment, is_compacted: bool) -> Result<Vec<i64>, Error> {
-    let mut scan = Scan::new(segment, is_compacted);
+/// Its index, or else the headers of all batches: the records are checked when they are read.
+fn scan_sealed(segment: &Segment, is_compacted: bool) -> Result<(), Error> {
+    if segment.load_index()? {
+        return Ok(());
+    }
     let mut cursor = BatchCursor::new(segment.header.bytes());
     while let Some(found) = cursor.next(segment, segment.durable_bytes(), |_| false)? {
-        scan.take(&found.header, found.at)?;
+        note(segment, &found, is_compacted)?;
     }
-    Ok(scan.next)
+    Ok(())
 }
 
 /// Every byte, because the last write may be torn; it is cut after the last good batch, and what stays is synced.
-fn scan_last(segment: &Segment, is_compacted: bool) -> Result<Vec<i64>, Error> {
-    let mut scan = Scan::new(segment, is_compacted);
+fn scan_last(segment: &Segment, is_compacted: bool) -> Result<(), Error> {
     let mut cursor = BatchCursor::new(segment.header.bytes());
     let end = segment.durable_bytes();
     loop {
         match cursor.next(segment, end, |_| true) {
-            Ok(Some(found)) => scan.take(&found.header, found.at)?,
+            Ok(Some(found)) => note(segment, &found, is_compacted)?,
             Ok(None) => break,
             Err(Error::Damaged { path, at, what }) => {
                 if was_durable(segment, at, end)? {
@@ -135,8 +140,24 @@ fn scan_last(segment: &Segment, is_compacted: bool) -> Result<Vec<i64>, Error> {
             Err(error) => return Err(error),
         }
     }
-    segment.file.sync_all().map_err(io("sync", &segment.path))?;
-    Ok(scan.next)
+    segment.file.sync_all().map_err(io("sync", &segment.path))
+}
+
+/// Checks that a batch follows those before it, and puts it into the index.
+fn note(segment: &Segment, found: &FoundBatch, has_holes: bool) -> Result<(), Error> {
+    let FoundBatch { header, at, .. } = found;
+    let next = segment.index().partitions[header.log_partition as usize].next;
+    let follows = if has_holes { header.base_offset >= next } else { header.base_offset == next };
+    if !follows || header.count == 0 {
+        return Err(segment.damaged(*at, "the batch does not follow the one before it"));
+    }
+    segment.note(header, *at);
+    Ok(())
+}
+
+/// For each log partition the offset after the last record up to the end of the segment.
+fn next_offsets(segment: &Segment) -> Vec<i64> {
+    segment.index().partitions.iter().map(|partition| partition.next).collect()
 }
 
 /// Whether a later batch tells that what stands at byte `at` had been synced before it was written.
@@ -146,28 +167,4 @@ fn was_durable(segment: &Segment, at: u64, end: u64) -> Result<bool, Error> {
     segment.file.read_exact_at(&mut rest, at).map_err(io("read", &segment.path))?;
     let headers = rest.windows(batch::HEADER_BYTES).filter(|window| window.starts_with(&batch::MAGIC));
     Ok(headers.filter_map(|window| BatchHeader::decode(window).ok()).any(|header| header.durable_before > at))
-}
-
-/// Follows the offsets through one segment and fills its index.
-struct Scan<'a> {
-    segment: &'a Segment,
-    next: Vec<i64>,
-    has_holes: bool,
-}
-
-impl<'a> Scan<'a> {
-    fn new(segment: &'a Segment, has_holes: bool) -> Self {
-        Scan { segment, next: segment.header.first.clone(), has_holes }
-    }
-
-    fn take(&mut self, header: &BatchHeader, at: u64) -> Result<(), Error> {
-        let next = &mut self.next[header.log_partition as usize];
-        let follows = if self.has_holes { header.base_offset >= *next } else { header.base_offset == *next };
-        if !follows || header.count == 0 {
-            return Err(self.segment.damaged(at, "the batch does not follow the one before it"));
-        }
-        *next = header.next_offset();
-        self.segment.note(header, at);
-        Ok(())
-    }
 }

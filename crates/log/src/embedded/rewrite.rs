@@ -44,16 +44,17 @@ impl Rewrite {
 
     fn of_released(journal: &Journal, published: &Published) -> Option<Rewrite> {
         let now_us = journal.config.clock.wall_us();
-        let mut held = vec![0; published.next.len()];
+        let mut held: Vec<u64> = vec![0; published.next.len()];
         let mut best = None;
         for (at, (segment, following)) in
             published.segments.iter().zip(published.segments.iter().skip(1)).enumerate()
         {
-            held.iter_mut().zip(segment.partition_bytes()).for_each(|(sum, bytes)| *sum += bytes);
+            let index = segment.index();
+            held.iter_mut().zip(&index.partitions).for_each(|(sum, partition)| *sum += partition.bytes);
             let ends = following.header.first.iter().enumerate();
             let begins: Vec<_> = ends
                 .map(|(at, end)| {
-                    journal.retention.allows(at, *end, segment.log_time_us(), now_us).then_some(*end)
+                    journal.retention.allows(at, *end, index.log_time_us, now_us).then_some(*end)
                 })
                 .collect();
             let freed: u64 =

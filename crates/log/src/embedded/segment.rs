@@ -6,20 +6,18 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use model::LogId;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::{self, BatchHeader, SealedBatch};
+use super::index::{IndexKey, SegmentIndex};
 use crate::Error;
 
 const MAGIC: [u8; 8] = *b"unbseg\x00\x01";
 const FIXED_BYTES: usize = 56;
-/// Batches of one log partition nearer than this share an entry of the index: a 64 MiB segment of 8 log partitions has at
-/// most 2,048 entries.
-const INDEX_STEP_BYTES: u64 = 256 << 10;
 
 /// What a segment says at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,21 +79,8 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) file: File,
     durable_bytes: AtomicU64,
-    log_time_us: AtomicI64,
-    index: Mutex<Vec<PartitionIndex>>,
-}
-
-/// What a segment holds of one log partition.
-#[derive(Clone, Debug, Default)]
-struct PartitionIndex {
-    entries: Vec<IndexEntry>,
-    bytes: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct IndexEntry {
-    offset: i64,
-    at: u64,
+    index: Mutex<SegmentIndex>,
+    has_index_file: AtomicBool,
 }
 
 impl Segment {
@@ -156,9 +141,9 @@ impl Segment {
     }
 
     fn of(header: SegmentHeader, path: PathBuf, file: File, durable_bytes: u64) -> Self {
-        let index = Mutex::new(vec![PartitionIndex::default(); header.first.len()]);
-        let log_time_us = AtomicI64::new(header.log_time_us);
-        Segment { header, path, file, durable_bytes: AtomicU64::new(durable_bytes), log_time_us, index }
+        let index = Mutex::new(SegmentIndex::new(&header.first, header.log_time_us));
+        let (durable_bytes, has_index_file) = (AtomicU64::new(durable_bytes), AtomicBool::new(false));
+        Segment { header, path, file, durable_bytes, index, has_index_file }
     }
 
     /// Bytes that readers may see.
@@ -170,33 +155,72 @@ impl Segment {
         self.durable_bytes.store(bytes, Ordering::Release);
     }
 
-    /// The greatest time stamped up to its end, microseconds.
-    pub(super) fn log_time_us(&self) -> i64 {
-        self.log_time_us.load(Ordering::Relaxed)
-    }
-
     /// Notes that a batch stands at byte `at`.
     pub(super) fn note(&self, header: &BatchHeader, at: u64) {
-        self.log_time_us.fetch_max(header.log_time_us, Ordering::Relaxed);
-        let mut index = self.index.lock();
-        let partition = &mut index[header.log_partition as usize];
-        partition.bytes += header.batch_bytes();
-        if partition.entries.last().is_none_or(|last| at - last.at >= INDEX_STEP_BYTES) {
-            partition.entries.push(IndexEntry { offset: header.base_offset, at });
-        }
+        self.index.lock().note(header, at);
     }
 
-    /// Bytes of its batches, by log partition.
-    pub(super) fn partition_bytes(&self) -> Vec<u64> {
-        self.index.lock().iter().map(|partition| partition.bytes).collect()
+    /// What it holds, as far as it was noted.
+    pub(super) fn index(&self) -> MutexGuard<'_, SegmentIndex> {
+        self.index.lock()
     }
 
     /// Where to read from to find `offset`: at or before its batch.
     pub(super) fn locate(&self, log_partition: u32, offset: i64) -> u64 {
-        let index = self.index.lock();
-        let entries = &index[log_partition as usize].entries;
-        let after = entries.partition_point(|entry| entry.offset <= offset);
-        after.checked_sub(1).map_or(self.header.bytes(), |at| entries[at].at)
+        self.index.lock().locate(log_partition, offset).unwrap_or_else(|| self.header.bytes())
+    }
+
+    /// Takes the index from its file; false where there is none that fits, and the segment must be read.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn load_index(&self) -> Result<bool, Error> {
+        let path = self.path.with_extension(INDEX_EXTENSION);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            bytes => bytes.map_err(io("read", &path))?,
+        };
+        let Some(index) = SegmentIndex::decode(&bytes, self.index_key(), self.header.first.len()) else {
+            return Ok(false);
+        };
+        *self.index.lock() = index;
+        self.has_index_file.store(true, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Writes the index to its file unless it is there. The segment must be written no more.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the next open then reads the segment.
+    pub(super) fn save_index(&self) -> Result<(), Error> {
+        if self.has_index_file.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = self.path.with_extension(INDEX_EXTENSION);
+        let bytes = self.index.lock().encode(self.index_key());
+        std::fs::write(&path, bytes).map_err(io("write", &path))?;
+        self.has_index_file.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn index_key(&self) -> IndexKey {
+        IndexKey { segment_crc: crc32c::crc32c(&self.header.encode()), segment_bytes: self.durable_bytes() }
+    }
+
+    /// Removes its index, then itself; what is gone already is no error.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn unlink(&self) -> Result<(), Error> {
+        for path in [&self.path.with_extension(INDEX_EXTENSION), &self.path] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io("unlink", path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn damaged(&self, at: u64, what: &'static str) -> Error {
@@ -255,6 +279,7 @@ impl SegmentDraft {
 
 /// Of a segment that is not whole yet.
 pub(super) const DRAFT_EXTENSION: &str = "draft";
+const INDEX_EXTENSION: &str = "index";
 const SUFFIX: &str = ".segment";
 
 fn file_name(sequence: u64) -> String {

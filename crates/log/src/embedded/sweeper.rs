@@ -3,7 +3,6 @@
 //! It works beside the committers and never on the segment that is written. Invariants: the oldest segments go first, so
 //! that what is left has no hole; a crash at any point leaves either the old segments or the new one.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -68,17 +67,19 @@ pub(super) fn run(signal: &SweepSignal, journals: &[Arc<Journal>]) {
 fn sweep(journal: &Journal) -> Result<(), Error> {
     while let Some(segment) = expendable(journal) {
         journal.failpoint("before_unlink").map_err(io("unlink", &segment.path))?;
-        unlink(&segment)?;
+        segment.unlink()?;
         // Before the next: a later segment must never go first.
         sync_dir(&journal.dir)?;
         journal.published.lock().segments.pop_front();
         journal.disk_bytes.fetch_sub(segment.durable_bytes(), Ordering::Relaxed);
         debug!(topic = journal.topic.name(), sequence = segment.header.sequence, "segment unlinked");
     }
-    match Rewrite::due(journal) {
-        Some(rewrite) => replace(journal, &rewrite),
-        None => Ok(()),
+    if let Some(rewrite) = Rewrite::due(journal) {
+        replace(journal, &rewrite)?;
     }
+    let mut sealed: Vec<_> = journal.published.lock().segments.iter().cloned().collect();
+    sealed.pop();
+    sealed.iter().try_for_each(|segment| segment.save_index())
 }
 
 /// The oldest segment, where nothing in it is needed.
@@ -86,8 +87,9 @@ fn expendable(journal: &Journal) -> Option<Arc<Segment>> {
     let published = journal.published.lock();
     let (oldest, following) = (published.segments.front()?, published.segments.get(1)?);
     let now_us = journal.config.clock.wall_us();
+    let log_time_us = oldest.index().log_time_us;
     let mut ends = following.header.first.iter().enumerate();
-    let may_go = ends.all(|(at, end)| journal.retention.allows(at, *end, oldest.log_time_us(), now_us));
+    let may_go = ends.all(|(at, end)| journal.retention.allows(at, *end, log_time_us, now_us));
     may_go.then(|| Arc::clone(oldest))
 }
 
@@ -107,16 +109,8 @@ fn replace(journal: &Journal, rewrite: &Rewrite) -> Result<(), Error> {
     journal.disk_bytes.fetch_sub(before, Ordering::Relaxed);
     journal.failpoint("after_compact").map_err(io("compact", &journal.dir))?;
     let (_, leftovers) = rewrite.inputs.split_last().expect("a rewrite has inputs");
-    leftovers.iter().try_for_each(|input| unlink(input))?;
+    leftovers.iter().try_for_each(|input| input.unlink())?;
     sync_dir(&journal.dir)?;
     debug!(topic = journal.topic.name(), before, after, "segments rewritten into one");
     Ok(())
-}
-
-fn unlink(segment: &Segment) -> Result<(), Error> {
-    match std::fs::remove_file(&segment.path) {
-        // Gone already when only what came after failed the last time.
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io("unlink", &segment.path)(error)),
-        _ => Ok(()),
-    }
 }

@@ -181,6 +181,40 @@ fn damage_of_an_older_segment_is_found() {
     assert!(matches!(found, Some(Error::Damaged { path, .. }) if path == paths[1]));
 }
 
+/// The index beside a segment is only a help: without it, with a torn one and with that of another segment the log is the
+/// same.
+#[test]
+fn an_index_that_does_not_fit_is_not_used() {
+    let dir = memory_dir();
+    let rolling = || EmbeddedConfig { segment_bytes: 2000, tail_bytes_max: 0, ..config(dir.path()) };
+    let log = EmbeddedLog::open(rolling()).unwrap();
+    let mut appender = appender(&log);
+    for index in 0..200 {
+        put(&mut appender, Topic::Telemetry, index % 2, "key", Some(&index.to_string()));
+        commit(&mut appender);
+    }
+    let expected = [read(&log, Topic::Telemetry, 0), read(&log, Topic::Telemetry, 1)];
+    let indexes: Vec<_> =
+        segments(dir.path(), Topic::Telemetry).iter().map(|path| path.with_extension("index")).collect();
+    let (active, sealed) = indexes.split_last().unwrap();
+    crate::until("every sealed segment has its index", || sealed.iter().all(|path| path.exists()));
+    assert!(!active.exists() && sealed.len() > 3);
+    log.close();
+    let changes: [fn(&[PathBuf]); 4] = [
+        |_| {},
+        |paths| paths.iter().for_each(|path| std::fs::remove_file(path).unwrap()),
+        |paths| std::fs::write(&paths[1], &std::fs::read(&paths[1]).unwrap()[..40]).unwrap(),
+        |paths| _ = std::fs::copy(&paths[1], &paths[2]).unwrap(),
+    ];
+    for change in changes {
+        change(sealed);
+        let log = EmbeddedLog::open(rolling()).unwrap();
+        assert_eq!([read(&log, Topic::Telemetry, 0), read(&log, Topic::Telemetry, 1)], expected);
+        crate::until("every sealed segment has its index again", || sealed.iter().all(|path| path.exists()));
+        log.close();
+    }
+}
+
 /// The data directory as it stood at every failpoint of a busy log is opened: each image holds what was acknowledged when
 /// it was taken.
 #[test]
