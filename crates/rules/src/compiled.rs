@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::condition::Condition;
 use crate::intervals::Intervals;
@@ -86,6 +86,8 @@ impl Plan {
 pub(crate) struct CompiledRules {
     pub(crate) rules: Vec<CompiledRule>,
     pub(crate) matching: Matching,
+    /// Metrics whose readings in place are kept, since a rule of the general shape looks at them.
+    kept: HashSet<MetricId>,
     by_metric: HashMap<(MetricId, SelectorId), Vec<RuleId>>,
     plans: Vec<Plan>,
     plan_ids: HashMap<(ProfileId, MetricId), PlanId>,
@@ -98,6 +100,9 @@ impl CompiledRules {
             let id = compiled.rules.len() as RuleId;
             let rule =
                 compile(rule, metrics, compiled.matching.add(rule.meaning.selector.as_ref()), since_offset);
+            if matches!(rule.shape, Shape::General { .. }) {
+                compiled.kept.extend(rule.metrics.iter().copied());
+            }
             for metric in &rule.metrics {
                 compiled.by_metric.entry((*metric, rule.selector)).or_default().push(id);
             }
@@ -108,6 +113,12 @@ impl CompiledRules {
 
     pub(crate) fn get(&self, rule: RuleId) -> &CompiledRule {
         &self.rules[rule as usize]
+    }
+
+    /// Whether readings in place of a metric are kept, of every device: one that does not match now may do so by its next
+    /// message.
+    pub(crate) fn keeps(&self, metric: MetricId) -> bool {
+        self.kept.contains(&metric)
     }
 
     pub(crate) fn plan(&self, plan: PlanId) -> &Plan {

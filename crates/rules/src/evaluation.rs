@@ -80,7 +80,8 @@ impl Core {
     fn touch(&mut self, taken: &Taken, at: u32, view: &TelemetryView<'_>, offset: i64) {
         let plan = self.plan_of(taken.series);
         let plan = self.rules.plan(plan);
-        let is_alone = plan.is_empty() && self.series[taken.series as usize].states.is_none();
+        let is_kept = self.rules.keeps(taken.metric);
+        let is_alone = plan.is_empty() && !is_kept && self.series[taken.series as usize].states.is_none();
         let entry = &mut self.entries[taken.series as usize];
         if is_alone {
             if !self.any_ahead_us.contains_key(&taken.series) {
@@ -90,7 +91,7 @@ impl Core {
         }
         let quiet = entry.quiet();
         entry.disturb();
-        if !plan.generals.is_empty() {
+        if is_kept {
             let reading = self.placed(taken, view, offset);
             let places = self.places.entry(taken.series).or_default();
             for view in View::BOTH.into_iter().filter(|view| taken.is_placed[*view as usize]) {
@@ -400,10 +401,7 @@ impl Core {
         let TakenValue::Number(value) = cause.group[good as usize].value else {
             return;
         };
-        let Some(plan) = series.plan.map(|plan| self.rules.plan(plan)) else {
-            return;
-        };
-        if good != any || !plan.generals.is_empty() || self.any_ahead_us.contains_key(&touched.series) {
+        if good != any || self.rules.keeps(series.metric) || self.any_ahead_us.contains_key(&touched.series) {
             return;
         }
         if let Some((quiet, due_us)) = self.quiet(touched.series, value) {

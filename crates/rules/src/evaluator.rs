@@ -270,14 +270,13 @@ impl Core {
         Some(device)
     }
 
-    /// The device may match other selectors than before. A rule that begins to match it knows its readings from then on.
+    /// The device may match other selectors than before.
     fn match_again(&mut self, device: DeviceId) {
         let device = self.devices.get_mut(device);
         device.profile = None;
         for (_, series) in &device.series {
             self.series[*series as usize].plan = None;
             self.entries[*series as usize].disturb();
-            self.places.remove(series);
         }
     }
 
