@@ -8,7 +8,7 @@
 #   kafka.sh stop DIR [term|kill]       kill is kill -9
 #   kafka.sh tool DIR CLASS ARGS...     a class of org.apache.kafka.tools, such as TopicCommand, with --bootstrap-server added
 # Environment: KAFKA_OWNER_PID ends the broker with that process; KAFKA_HEAP (512m); KAFKA_CACHE; KAFKA_EXTRA lines for
-# server.properties; KAFKA_START_SECONDS_MAX (60).
+# server.properties; KAFKA_START_SECONDS_MAX (120).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,7 +16,7 @@ cache=${KAFKA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/urban-neuron/kafka}
 jars=$cache/jars-$(cksum <"$here/pom.xml" | cut -d' ' -f1)
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 heap=${KAFKA_HEAP:-512m}
-start_seconds_max=${KAFKA_START_SECONDS_MAX:-60}
+start_seconds_max=${KAFKA_START_SECONDS_MAX:-120}
 stop_seconds_max=30
 port_tries_max=5
 

@@ -1,4 +1,9 @@
 //! A real one-node Kafka for tests, started by `deploy/kafka/kafka.sh`.
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "included by the tests of several crates, each of which uses a part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
