@@ -16,6 +16,8 @@ use log::{Appender, Log, ReadEvent, Reader, Topic, Wake};
 const PARTITIONS: u32 = 8;
 const KEY: [u8; 16] = [b'k'; 16];
 const VALUE_BYTES: usize = 144;
+/// With its frame.
+const STORED_BYTES: usize = KEY.len() + VALUE_BYTES + 12;
 /// What a few socket reads bring under load.
 const RECORDS_A_FLUSH: usize = 256;
 
@@ -27,6 +29,7 @@ fn main() -> anyhow::Result<()> {
     let dir = tempfile::tempdir_in(root)?;
 
     raw_disk(dir.path(), span / 2)?;
+    raw_append(dir.path(), span / 2)?;
     for threads in [1, 2] {
         saturate(&dir.path().join(format!("saturate-{threads}")), threads, span)?;
     }
@@ -48,6 +51,23 @@ fn raw_disk(dir: &Path, span: Duration) -> anyhow::Result<()> {
         times.push(at.elapsed());
     }
     println!("raw fdatasync of 16 KiB: {}", quantiles(&mut times));
+    Ok(std::fs::remove_file(path)?)
+}
+
+/// 1 MiB appended and synced at a time: what the same bytes cost the kernel alone.
+fn raw_append(dir: &Path, span: Duration) -> anyhow::Result<()> {
+    let path = dir.join("raw");
+    let mut file = std::fs::File::create(&path)?;
+    let block = vec![7; 1 << 20];
+    let (begin, cpu_begin, mut written) = (Instant::now(), own_cpu_nanos()?, 0);
+    while begin.elapsed() < span {
+        file.write_all(&block)?;
+        file.sync_data()?;
+        written += block.len();
+    }
+    let nanos = (own_cpu_nanos()? - cpu_begin) as f64 * STORED_BYTES as f64 / written as f64;
+    let messages = rate(written, begin.elapsed()) / STORED_BYTES as f64;
+    println!("raw append of 1 MiB: {:.0} k messages/s, {nanos:.0} ns of CPU a message", messages / 1e3);
     Ok(std::fs::remove_file(path)?)
 }
 
@@ -82,6 +102,9 @@ fn saturate(dir: &Path, threads: usize, span: Duration) -> anyhow::Result<()> {
     }
     println!("  catch-up reader from the files: {:.2} M messages/s", rate(read, begin.elapsed()) / 1e6);
     log.close();
+    let begin = Instant::now();
+    open(dir)?.close();
+    println!("  opened again in {:.2?}", begin.elapsed());
     let (read, reader_nanos) = joined(tail)?;
     for (name, nanos, count) in [
         ("appender", appender_nanos, messages),

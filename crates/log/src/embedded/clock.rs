@@ -37,32 +37,35 @@ impl Clock for SystemClock {
 }
 
 /// Stamps batches with max(last + 1 us, wall, last + monotonic elapsed).
+///
+/// What elapsed is added to the time that was read last and not to the last stamp: the microseconds between the batches of
+/// one commit would add up to minutes a day.
 pub(super) struct LogClock {
     source: Arc<dyn Clock>,
-    last_us: i64,
+    read_us: i64,
     read_at: Duration,
+    last_us: i64,
 }
 
 impl LogClock {
     /// Goes on after `last_us`, the greatest time that the log has stamped.
     pub(super) fn new(source: Arc<dyn Clock>, last_us: i64) -> Self {
         let read_at = source.monotonic();
-        LogClock { source, last_us, read_at }
+        LogClock { source, read_us: last_us, read_at, last_us }
     }
 
-    /// Lets the clock catch up with time, once a commit; how far the next stamp is ahead of the wall, microseconds.
+    /// Reads the time, once a commit; how far it is ahead of the wall, microseconds.
     pub(super) fn advance(&mut self) -> i64 {
         let (wall_us, monotonic) = (self.source.wall_us(), self.source.monotonic());
         let elapsed_us =
             i64::try_from(monotonic.saturating_sub(self.read_at).as_micros()).unwrap_or(i64::MAX);
         self.read_at = monotonic;
-        let next_us = self.last_us.saturating_add(elapsed_us.max(1)).max(wall_us);
-        self.last_us = next_us - 1;
-        next_us.saturating_sub(wall_us)
+        self.read_us = self.read_us.saturating_add(elapsed_us).max(wall_us);
+        self.read_us.saturating_sub(wall_us)
     }
 
     pub(super) fn stamp(&mut self) -> i64 {
-        self.last_us += 1;
+        self.last_us = self.read_us.max(self.last_us + 1);
         self.last_us
     }
 }
@@ -93,7 +96,7 @@ mod tests {
             let source = Arc::new(Steps::default());
             source.0.lock().0 = 1_000_000;
             let mut clock = LogClock::new(source.clone(), 1_000_000);
-            let mut last = 1_000_000;
+            let (mut read, mut last) = (1_000_000, 1_000_000);
             for (wall_step, elapsed) in steps {
                 let wall = {
                     let mut now = source.0.lock();
@@ -101,12 +104,28 @@ mod tests {
                     now.1 += Duration::from_micros(elapsed);
                     now.0
                 };
-                let expected = (last + 1).max(wall).max(last + elapsed as i64);
-                prop_assert_eq!(clock.advance(), expected - wall);
-                prop_assert_eq!(clock.stamp(), expected);
-                prop_assert_eq!(clock.stamp(), expected + 1);
-                last = expected + 1;
+                read = wall.max(read + elapsed as i64);
+                prop_assert_eq!(clock.advance(), read - wall);
+                for _ in 0..3 {
+                    last = read.max(last + 1);
+                    prop_assert_eq!(clock.stamp(), last);
+                }
             }
         }
+    }
+
+    /// Four thousand batches a second for ten minutes leave the clock where the wall is.
+    #[test]
+    fn many_batches_do_not_make_it_fast() {
+        let source = Arc::new(Steps::default());
+        let mut clock = LogClock::new(source.clone(), 0);
+        for _ in 0..250 * 600 {
+            let mut now = source.0.lock();
+            *now = (now.0 + 4_000, now.1 + Duration::from_millis(4));
+            drop(now);
+            assert_eq!(clock.advance(), 0);
+            (0..16).for_each(|_| _ = clock.stamp());
+        }
+        assert_eq!(clock.stamp() - source.wall_us(), 16);
     }
 }

@@ -229,7 +229,9 @@ fn log_time_goes_on_when_the_wall_clock_steps_back() {
         };
         let log_time_us = batch.iter().next().unwrap().log_time_us;
         assert_eq!(log_time_us, wall_us.max(last + 1), "step {step}");
-        assert_eq!(log.status()[0].clock_ahead_us, log_time_us - wall_us);
+        // Stamps of one commit are 1 us apart and begin at the clock.
+        let stamps_us = log_time_us - wall_us - log.status()[0].clock_ahead_us;
+        assert!((0..=2).contains(&stamps_us), "step {step}: {stamps_us}");
         last = log_time_us;
     }
 }
