@@ -1,5 +1,7 @@
 //! The endpoint over real sockets, with a log whose durability the test controls.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 #[path = "endpoint/acks.rs"]
 mod acks;
 #[path = "endpoint/alerts.rs"]

@@ -10,12 +10,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout};
 
+use super::deadlines::Deadlines;
 use super::end::End;
+use super::farewell::{LINGER, leave, linger};
 use super::handshake::Agreed;
 use super::mailbox::{Kick, Mailbox};
 use super::publishing::{NotTaken, Publishing, ReadTime};
@@ -28,16 +29,13 @@ use crate::mqtt::frame::{self, Frame, packet_type};
 use crate::mqtt::{Packet, PacketError, ReasonCode, Subscribe, Unsubscribe, Version, encode};
 
 /// Bytes of one read.
-pub(super) const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 64 << 10;
 /// What is left of a packet up to this size is put before the next read, instead of the read behind it.
-pub(super) const HEADROOM_BYTES: usize = 4 << 10;
+const HEADROOM_BYTES: usize = 4 << 10;
 /// Reads of one turn, so that one busy connection does not keep the others waiting.
 const READS_PER_TURN: usize = 4;
 /// Answers that wait to be written before the client is not read any more.
 const OUT_BYTES_MAX: usize = 64 << 10;
-/// How long the last words may take, and then how long and how much is still read after them.
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES_MAX: u64 = 4 << 20;
 
 /// One connection.
 pub(super) struct Connection<S: IntakeSource> {
@@ -62,21 +60,6 @@ pub(super) struct Connection<S: IntakeSource> {
     /// It answers what is in flight and then ends.
     is_draining: bool,
     deadlines: Deadlines,
-}
-
-/// Who must have done something by when.
-struct Deadlines {
-    keep_alive: Duration,
-    packet_timeout: Duration,
-    /// The last packet, or the end of a pause of ours.
-    heard_at: Instant,
-    /// Since when a packet is unfinished.
-    partial_since: Option<Instant>,
-    /// Since when the client takes no byte.
-    stalled_since: Option<Instant>,
-    /// Since when we do not read.
-    is_paused: bool,
-    timer: Pin<Box<Sleep>>,
 }
 
 /// What reading came to.
@@ -430,95 +413,6 @@ impl<S: IntakeSource> Connection<S> {
             transport.shutdown().await
         };
         // The connection is closed either way; that the peer did not hear why changes nothing.
-        let _ = timeout(LINGER, say).await.is_ok();
-    }
-}
-
-/// Publishes or keeps the will, writes the session's record, and gives the client id back once all of it is durable.
-async fn leave<S: IntakeSource>(
-    shard: &Shard<S>,
-    mailbox: &Arc<Mailbox>,
-    mut session: ClientSession,
-    publishing: &Publishing,
-    end: &End,
-) {
-    session.settle_will(end, shard);
-    let stored = session.store(end, shard);
-    // What was taken at QoS 2 must be durable before the next connection may answer a repeat of it.
-    let last = stored.max(publishing.acks.last_flush().filter(|_| session.is_persistent()));
-    let is_durable = match last {
-        Some(flush) => shard.durable(flush, mailbox).await.is_ok(),
-        None => true,
-    };
-    if !is_durable {
-        for packet_id in publishing.acks.packet_ids(packet_type::PUBREC) {
-            session.unreleased.remove(&packet_id);
-        }
-    }
-    let client_id = session.client_id.clone();
-    shard.common.registry.release(&client_id, session.into_kept(Instant::now()));
-}
-
-/// Throws away what the peer still sends, for a while: closing a socket with bytes unread resets the connection, and the
-/// last words are lost.
-async fn linger(mut transport: Transport, end: &End) {
-    if end.is_ours() {
-        let rest = async {
-            tokio::io::copy(&mut (&mut transport).take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await
-        };
-        // Whatever it ends with, the connection is over.
-        let _ = timeout(LINGER, rest).await.is_ok();
-    }
-}
-
-impl Deadlines {
-    fn new(keep_alive: Duration, packet_timeout: Duration) -> Self {
-        let now = Instant::now();
-        Deadlines {
-            // One and a half times the keep-alive [MQTT-3.1.2-22].
-            keep_alive: keep_alive * 3 / 2,
-            packet_timeout,
-            heard_at: now,
-            partial_since: None,
-            stalled_since: None,
-            is_paused: false,
-            timer: Box::pin(sleep_until(now)),
-        }
-    }
-
-    /// The first that will pass, and what is said then.
-    fn next(&self) -> Option<(Instant, PacketError)> {
-        let timeout = |reason, what| PacketError { reason, what };
-        let is_read = !self.is_paused;
-        let keep_alive = (is_read && !self.keep_alive.is_zero()).then(|| {
-            let what = "no packet within one and a half times the keep-alive [MQTT-3.1.2-22]";
-            (self.heard_at + self.keep_alive, timeout(ReasonCode::KEEP_ALIVE_TIMEOUT, what))
-        });
-        let partial = self.partial_since.filter(|_| is_read).map(|since| {
-            let what = "a packet was begun and not finished in time";
-            (since + self.packet_timeout, timeout(ReasonCode::UNSPECIFIED_ERROR, what))
-        });
-        let stalled = self.stalled_since.map(|since| {
-            let what = "the client does not read";
-            (since + self.packet_timeout, timeout(ReasonCode::UNSPECIFIED_ERROR, what))
-        });
-        [keep_alive, partial, stalled].into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), PacketError> {
-        while let Some((at, error)) = self.next() {
-            if at <= Instant::now() {
-                return Err(error);
-            }
-            // An armed timer that is early only costs a turn; deadlines move with every packet.
-            let is_armed = !self.timer.is_elapsed() && self.timer.deadline() <= at;
-            if !is_armed {
-                self.timer.as_mut().reset(at);
-            }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                break;
-            }
-        }
-        Ok(())
+        timeout(LINGER, say).await.ok();
     }
 }

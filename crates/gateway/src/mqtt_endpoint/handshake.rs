@@ -71,7 +71,9 @@ pub(super) async fn shake_hands<S: IntakeSource>(
     deadline: Instant,
 ) -> Result<Agreed, HandshakeError> {
     let mut unread = Vec::new();
-    let packet_len = read_connect(shard.config(), transport, &mut unread, deadline).await?;
+    let read = read_connect(shard, transport, &mut unread, deadline).await;
+    shard.hold_partial(unread.len(), 0);
+    let packet_len = read?;
     let agreed = agree(shard, mailbox, &unread[..packet_len]).await;
     let mut agreed = match agreed {
         Ok(agreed) => agreed,
@@ -82,15 +84,15 @@ pub(super) async fn shake_hands<S: IntakeSource>(
 }
 
 /// Reads until the first packet is whole and gives its length.
-async fn read_connect(
-    config: &EndpointConfig,
+async fn read_connect<S: IntakeSource>(
+    shard: &Shard<S>,
     transport: &mut Transport,
     buffer: &mut Vec<u8>,
     deadline: Instant,
 ) -> Result<usize, HandshakeError> {
     loop {
-        let found =
-            frame::split(buffer, config.packet_bytes_max).map(|found| found.map(|(_, rest)| rest.len()));
+        let found = frame::split(buffer, shard.config().packet_bytes_max)
+            .map(|found| found.map(|(_, rest)| rest.len()));
         match found {
             Ok(Some(rest)) => return Ok(buffer.len() - rest),
             Ok(None) => {}
@@ -103,11 +105,17 @@ async fn read_connect(
             return Err(ConnectError { version: None, error }.into());
         }
         buffer.reserve(READ_BYTES);
+        let before = buffer.len();
         match timeout_at(deadline, transport.read_buf(buffer)).await {
             Err(_) => return Err(HandshakeError::Timeout),
             Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(read) => read?,
         };
+        if !shard.hold_partial(before, buffer.len()) {
+            let what = "the server holds too many bytes of unfinished packets";
+            let error = PacketError { reason: ReasonCode::QUOTA_EXCEEDED, what };
+            return Err(ConnectError { version: None, error }.into());
+        }
     }
 }
 
@@ -122,7 +130,7 @@ async fn refuse(transport: &mut Transport, refused: ConnectError, deadline: Inst
         transport.flush().await
     };
     // The refusal is what matters; that it could not be said adds nothing.
-    let _ = timeout_at(deadline, say).await.is_ok();
+    timeout_at(deadline, say).await.ok();
     refused.into()
 }
 

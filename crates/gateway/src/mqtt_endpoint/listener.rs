@@ -103,7 +103,7 @@ impl Spreader {
             return;
         }
         // It fails only when the thread has ended, and the socket closes with it.
-        let _ = sender.send(Accepted { tcp, kind, permit }).await.is_ok();
+        sender.send(Accepted { tcp, kind, permit }).await.ok();
     }
 }
 

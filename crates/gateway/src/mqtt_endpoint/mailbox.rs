@@ -69,6 +69,6 @@ impl Mailbox {
     /// Waits until the connection is gone. Cancel safe.
     pub(super) async fn gone(&self) {
         // The sender lives in `self`, so the wait cannot end for any other reason.
-        let _ = self.gone.subscribe().wait_for(|is_gone| *is_gone).await.is_ok();
+        self.gone.subscribe().wait_for(|is_gone| *is_gone).await.ok();
     }
 }

@@ -62,6 +62,10 @@ pub(super) struct Shard<S: IntakeSource> {
     /// Where sockets are read into, one at a time.
     pub(super) scratch: Cell<Vec<u8>>,
     partial_bytes: Cell<usize>,
+    /// What the meters were told of it.
+    told_partial_bytes: Cell<usize>,
+    /// Rung when the last connection is gone.
+    is_empty: Notify,
 }
 
 impl<S: IntakeSource> Shard<S> {
@@ -87,6 +91,8 @@ impl<S: IntakeSource> Shard<S> {
             connections: RefCell::default(),
             scratch: Cell::default(),
             partial_bytes: Cell::new(0),
+            told_partial_bytes: Cell::new(0),
+            is_empty: Notify::new(),
         })
     }
 
@@ -180,7 +186,18 @@ impl<S: IntakeSource> Shard<S> {
     }
 
     pub(super) fn leave(&self, id: u64) {
-        self.connections.borrow_mut().remove(&id);
+        let mut connections = self.connections.borrow_mut();
+        connections.remove(&id);
+        if connections.is_empty() {
+            self.is_empty.notify_one();
+        }
+    }
+
+    /// Waits until no connection is left. Cancel safe.
+    pub(super) async fn empty(&self) {
+        while self.connection_count() > 0 {
+            self.is_empty.notified().await;
+        }
     }
 
     pub(super) fn connection_count(&self) -> usize {
@@ -225,7 +242,9 @@ impl<S: IntakeSource> Shard<S> {
         if !self.blocked.borrow().is_empty() && self.has_room() {
             self.unblock();
         }
-        self.meters.partial_bytes.set(self.partial_bytes.get() as f64);
+        let partial_bytes = self.partial_bytes.get();
+        let told = self.told_partial_bytes.replace(partial_bytes);
+        self.meters.partial_bytes.increment(partial_bytes as f64 - told as f64);
     }
 
     /// A flush goes out when the one before it is durable: the log's own pace decides how much it carries. Sooner only

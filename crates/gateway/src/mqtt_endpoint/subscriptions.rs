@@ -25,7 +25,9 @@ pub(super) struct Subscriptions {
     subscriber: Option<AlertSubscriber>,
     waiting: VecDeque<Waiting>,
     waiting_max: usize,
-    /// What was retained under new filters; it comes before what the board queued since.
+    /// Changes that were answered and not made yet: one snapshot of retained messages is held at a time.
+    answered: VecDeque<Change>,
+    /// What was retained under a new filter; it comes before what the board queued since.
     retained: VecDeque<Delivery>,
     /// Packet ids of QoS 1 alerts that the client has not acknowledged.
     in_flight: Vec<u16>,
@@ -61,6 +63,7 @@ impl Subscriptions {
             subscriber: None,
             waiting: VecDeque::new(),
             waiting_max: config.subscribes_waiting_max,
+            answered: VecDeque::new(),
             retained: VecDeque::new(),
             in_flight: Vec::new(),
             in_flight_max: usize::from(receive_maximum.min(config.deliveries_in_flight_max)),
@@ -153,40 +156,58 @@ impl Subscriptions {
         is_durable: impl Fn(u64) -> bool,
         out: &mut Vec<u8>,
     ) -> Result<(), PacketError> {
-        self.settle(is_durable, out);
-        let Some(subscriber) = &self.subscriber else { return Ok(()) };
-        if subscriber.is_overflowed() {
-            let what = "the client does not keep up with the alerts";
-            return Err(PacketError { reason: ReasonCode::QUOTA_EXCEEDED, what });
+        loop {
+            self.answer(&is_durable, out);
+            if self.subscriber.as_ref().is_some_and(AlertSubscriber::is_overflowed) {
+                let what = "the client does not keep up with the alerts";
+                return Err(PacketError { reason: ReasonCode::QUOTA_EXCEEDED, what });
+            }
+            if out.len() >= OUT_BYTES_MAX || self.in_flight.len() >= self.in_flight_max {
+                return Ok(());
+            }
+            match self.next_delivery() {
+                Some(delivery) => self.deliver(&delivery, out),
+                None => return Ok(()),
+            }
         }
-        while out.len() < OUT_BYTES_MAX && self.in_flight.len() < self.in_flight_max {
-            let next = self.retained.pop_front().or_else(|| self.subscriber.as_ref()?.next_delivery());
-            let Some(delivery) = next else { break };
-            self.deliver(&delivery, out);
-        }
-        Ok(())
     }
 
-    fn settle(&mut self, is_durable: impl Fn(u64) -> bool, out: &mut Vec<u8>) {
+    fn answer(&mut self, is_durable: impl Fn(u64) -> bool, out: &mut Vec<u8>) {
         let is_live = self.board.is_live();
         let is_ready = |waiting: &mut Waiting| {
             let adds = waiting.changes.iter().any(|change| matches!(change, Change::Add { .. }));
             (is_live || !adds) && waiting.flush.is_none_or(&is_durable)
         };
-        while let Some(waiting) = self.waiting.pop_front_if(is_ready) {
+        while self.answered.is_empty() {
+            let Some(waiting) = self.waiting.pop_front_if(is_ready) else { break };
             out.extend_from_slice(&waiting.answer);
+            self.answered.extend(waiting.changes);
+            self.make_changes();
+        }
+    }
+
+    /// Makes answered changes until one brings retained messages.
+    fn make_changes(&mut self) {
+        while self.retained.is_empty()
+            && let Some(change) = self.answered.pop_front()
+        {
             let Some(subscriber) = &self.subscriber else { continue };
-            for change in waiting.changes {
-                match change {
-                    Change::Add { subscription, with_retained } => {
-                        self.retained.extend(subscriber.subscribe(subscription, with_retained));
-                    }
-                    Change::Remove(filter) => {
-                        subscriber.unsubscribe(&filter);
-                    }
+            match change {
+                Change::Add { subscription, with_retained } => {
+                    self.retained = subscriber.subscribe(subscription, with_retained).into();
+                }
+                Change::Remove(filter) => {
+                    subscriber.unsubscribe(&filter);
                 }
             }
         }
+    }
+
+    fn next_delivery(&mut self) -> Option<Delivery> {
+        if self.retained.is_empty() {
+            self.make_changes();
+        }
+        self.retained.pop_front().or_else(|| self.subscriber.as_ref()?.next_delivery())
     }
 
     fn deliver(&mut self, delivery: &Delivery, out: &mut Vec<u8>) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
 use super::counters::{EndpointCounters, Meters};
@@ -23,8 +23,6 @@ use crate::intake::IntakeSource;
 
 /// How long connections have for their last words once the deadline has passed.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
-/// How often a thread that drains looks whether it is done.
-const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// What a thread is started with.
 pub(super) struct Start<S> {
@@ -60,7 +58,7 @@ fn main<S: IntakeSource>(start: Start<S>, ready: &std_mpsc::SyncSender<Result<()
         Err(error) => (Err(error), None),
     };
     // The starter waits for it; if it does not any more, there is nobody to tell.
-    let _ = ready.send(result).is_ok();
+    ready.send(result).ok();
     if let Some((runtime, shard)) = made {
         LocalSet::new().block_on(&runtime, serve(shard, start));
     }
@@ -107,20 +105,14 @@ async fn stop_deadline(stopped: &mut watch::Receiver<Option<Instant>>) -> Instan
 /// Acknowledges what is in flight and closes all connections; what is not done by the deadline is cut off.
 async fn drain<S: IntakeSource>(shard: &Shard<S>, deadline: Instant) {
     shard.kick_all(Kick::ShuttingDown);
-    let all_gone = async {
-        while shard.connection_count() > 0 {
-            sleep(DRAIN_POLL).await;
-        }
-    };
-    tokio::pin!(all_gone);
-    if timeout_at(deadline, &mut all_gone).await.is_err() {
+    if timeout_at(deadline, shard.empty()).await.is_err() {
         tracing::warn!(
             connections = shard.connection_count(),
             "the drain deadline passed: closing connections"
         );
         shard.kick_all(Kick::Abort);
         // What is still there after that is closed with the runtime.
-        let _ = timeout_at(Instant::now() + ABORT_GRACE, all_gone).await.is_ok();
+        timeout_at(Instant::now() + ABORT_GRACE, shard.empty()).await.ok();
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Pushed {
     pub(crate) content_type: String,
     pub(crate) packet_id: Option<u32>,
     pub(crate) is_redelivered: bool,
+    pub(crate) is_retained: bool,
     pub(crate) is_will: bool,
     pub(crate) received_at_us: i64,
 }
@@ -167,6 +168,7 @@ impl Intake for FakeIntake {
             content_type: message.content_type.to_owned(),
             packet_id: message.packet_id,
             is_redelivered: message.is_redelivered,
+            is_retained: message.is_retained,
             is_will: message.is_will,
             received_at_us: message.received_at_us,
         };
