@@ -201,8 +201,7 @@ impl Condition {
     /// The condition with the names of its metrics.
     pub(crate) fn text(&self, metrics: &[String]) -> String {
         let mut out = String::new();
-        // Writing into a String cannot fail.
-        let _ = write_tree(&mut out, self, metrics, Nesting::Top);
+        write_tree(&mut out, self, metrics, Nesting::Top).expect("writing into a String cannot fail");
         out
     }
 }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use model::TelemetryView;
+use model::ValueView;
 
 use crate::compiled::{CompiledRule, Edge, PlanId, Shape};
 use crate::condition::Value;
 use crate::devices::{DeviceId, SeriesId};
-use crate::evaluator::{Cause, Core, Limits, Taken, TakenValue};
+use crate::evaluator::{Cause, Core, Taken, TakenValue};
 use crate::life::{Moment, Phase, Step, Turn, due_us, spoken, step};
+use crate::metrics::Metrics;
 use crate::reading::{Episode, PlacedReading};
 use crate::rule::QualityFilter;
 use crate::said::{Said, Sink};
@@ -43,7 +44,7 @@ const fn view_of(quality: QualityFilter) -> View {
 
 impl Core {
     /// Puts the readings of a group in place, in order of their index, and notes what is to be evaluated.
-    pub(crate) fn place_group(&mut self, group: &mut [Taken], view: &TelemetryView<'_>, offset: i64) {
+    pub(crate) fn place_group(&mut self, group: &mut [Taken], cause: &Cause<'_>) {
         for (at, taken) in group.iter_mut().enumerate() {
             if let (TakenValue::Number(number), true) = (taken.value, taken.is_good)
                 && self.entries[taken.series as usize].is_quiet(taken.observed_at_us, number)
@@ -56,7 +57,7 @@ impl Core {
                 self.counts.late += 1;
                 continue;
             }
-            self.touch(taken, at as u32, view, offset);
+            self.touch(taken, at as u32, cause);
         }
     }
 
@@ -77,7 +78,7 @@ impl Core {
         taken.is_placed = [in_good, in_any];
     }
 
-    fn touch(&mut self, taken: &Taken, at: u32, view: &TelemetryView<'_>, offset: i64) {
+    fn touch(&mut self, taken: &Taken, at: u32, cause: &Cause<'_>) {
         let plan = self.plan_of(taken.series);
         let plan = self.rules.plan(plan);
         let is_kept = self.rules.keeps(taken.metric);
@@ -92,7 +93,7 @@ impl Core {
         let quiet = entry.quiet();
         entry.disturb();
         if is_kept {
-            let reading = self.placed(taken, view, offset);
+            let reading = placed(taken, cause, &self.metrics);
             let places = self.places.entry(taken.series).or_default();
             for view in View::BOTH.into_iter().filter(|view| taken.is_placed[*view as usize]) {
                 places.by_view[view as usize] = Some(reading.clone());
@@ -127,7 +128,7 @@ impl Core {
     }
 
     /// Evaluates what the group at hand touched.
-    pub(crate) fn evaluate_group(&mut self, cause: &Cause<'_>, limits: &Limits, sink: &mut impl Sink) {
+    pub(crate) fn evaluate_group(&mut self, cause: &Cause<'_>, sink: &mut impl Sink) {
         let touched = std::mem::take(&mut self.scratch.touched);
         let mut candidates = std::mem::take(&mut self.scratch.candidates);
         for touched in &touched {
@@ -136,7 +137,7 @@ impl Core {
         candidates.sort_unstable_by_key(|candidate| candidate.rule);
         candidates.dedup_by_key(|candidate| candidate.rule);
         for candidate in &candidates {
-            self.evaluate(candidate, cause, limits, sink);
+            self.evaluate(candidate, cause, sink);
         }
         for touched in &touched {
             self.settle(touched, cause);
@@ -177,7 +178,7 @@ impl Core {
         }
     }
 
-    fn evaluate(&mut self, candidate: &Candidate, cause: &Cause<'_>, limits: &Limits, sink: &mut impl Sink) {
+    fn evaluate(&mut self, candidate: &Candidate, cause: &Cause<'_>, sink: &mut impl Sink) {
         let rule = self.rules.get(candidate.rule);
         let (now_us, raise, clear) = match (&rule.shape, candidate.band) {
             (Shape::Band { raise, clear }, Some((_, at))) => {
@@ -211,7 +212,8 @@ impl Core {
         let moment = Moment { now_us, clock_us: cause.clock_us };
         let step = step(phase, &rule.timing, moment, raise, clear);
         if step.phase != phase || step.overdue.is_some() || step.is_start {
-            self.take_step(candidate, state, moment, step, cause, limits, sink);
+            self.counts.state_changes += 1;
+            self.take_step(candidate, state, moment, step, cause, sink);
         }
     }
 
@@ -257,11 +259,10 @@ impl Core {
         moment: Moment,
         step: Step,
         cause: &Cause<'_>,
-        limits: &Limits,
         sink: &mut impl Sink,
     ) {
         if let (Some(turn), Some(id)) = (step.overdue, state) {
-            state = self.say(id, turn, None, cause.clock_us, limits, sink);
+            state = self.say(id, turn, None, cause.clock_us, sink);
         }
         if step.is_start {
             let episode = self.start(candidate.rule, moment.now_us, candidate.band, cause);
@@ -273,7 +274,7 @@ impl Core {
             state = Some(self.states.add(candidate.rule, cause.device, series, Phase::Idle, episode, first));
         }
         if let (Some(turn), Some(id)) = (step.now, state) {
-            state = self.say(id, turn, None, cause.clock_us, limits, sink);
+            state = self.say(id, turn, None, cause.clock_us, sink);
         }
         match state {
             Some(id) if step.phase == Phase::Idle => self.remove_state(id),
@@ -292,7 +293,6 @@ impl Core {
         turn: Turn,
         reason: Option<&'static str>,
         clock_us: i64,
-        limits: &Limits,
         sink: &mut impl Sink,
     ) -> Option<StateId> {
         let state = self.states.get_mut(id);
@@ -318,15 +318,15 @@ impl Core {
         match turn {
             Turn::Raise { .. } => Some(id),
             Turn::Resolve { at_us } => {
-                self.remember_stamp(key, at_us, limits);
+                self.remember_stamp(key, at_us);
                 self.remove_state(id);
                 None
             }
         }
     }
 
-    fn remember_stamp(&mut self, key: (Arc<str>, DeviceId), at_us: i64, limits: &Limits) {
-        if self.stamps.len() >= limits.stamps_max && !self.stamps.contains_key(&key) {
+    fn remember_stamp(&mut self, key: (Arc<str>, DeviceId), at_us: i64) {
+        if self.stamps.len() >= self.limits.stamps_max && !self.stamps.contains_key(&key) {
             let mut stamps: Vec<i64> = self.stamps.values().copied().collect();
             stamps.sort_unstable();
             let oldest_kept_us = stamps[stamps.len() / 2];
@@ -348,7 +348,7 @@ impl Core {
     fn start(&self, rule: RuleId, now_us: i64, band: Option<(SeriesId, u32)>, cause: &Cause<'_>) -> Episode {
         let rule = self.rules.get(rule);
         let view = view_of(rule.quality) as usize;
-        let placed = |taken: &Taken| self.placed(taken, cause.view, cause.offset);
+        let placed = |taken: &Taken| placed(taken, cause, &self.metrics);
         let is_among = |taken: &&Taken| taken.is_placed[view] && rule.metrics.contains(&taken.metric);
         let first = cause
             .group
@@ -364,31 +364,9 @@ impl Core {
             cause: placed(first),
             evidence,
             place: Arc::clone(&self.devices.get(cause.device).place),
-            location: cause.view.location.map(|location| (location.latitude, location.longitude)),
+            location: cause.location,
             started_us: now_us,
             raised_us: None,
-        }
-    }
-
-    fn placed(&self, taken: &Taken, view: &TelemetryView<'_>, offset: i64) -> PlacedReading {
-        let written = view.readings().nth(taken.index as usize);
-        let value = match (taken.value, written.map(|reading| reading.value)) {
-            (TakenValue::Number(number), _) => Value::Number(number),
-            (TakenValue::Boolean(boolean), _) => Value::Boolean(boolean),
-            (TakenValue::Text, Some(model::ValueView::Text(text))) => Value::Text(text.into()),
-            (TakenValue::Text, _) => Value::Text("".into()),
-        };
-        PlacedReading {
-            event_id: view.event_id,
-            reading_index: taken.index,
-            metric: taken.metric,
-            value,
-            unit: match &self.metrics.get(taken.metric).unit {
-                Some(unit) => Arc::clone(unit),
-                None => written.map_or("", |reading| reading.unit).into(),
-            },
-            observed_at_us: taken.observed_at_us,
-            log_offset: offset,
         }
     }
 
@@ -401,7 +379,7 @@ impl Core {
         let TakenValue::Number(value) = cause.group[good as usize].value else {
             return;
         };
-        if good != any || self.rules.keeps(series.metric) || self.any_ahead_us.contains_key(&touched.series) {
+        if good != any || self.rules.keeps(series.metric) {
             return;
         }
         if let Some((quiet, due_us)) = self.quiet(touched.series, value) {
@@ -439,7 +417,7 @@ impl Core {
     }
 
     /// Lets every timer speak that the clock has passed, in the order (due, rule id, device id).
-    pub(crate) fn speak_due(&mut self, clock_us: i64, limits: &Limits, sink: &mut impl Sink) {
+    pub(crate) fn speak_due(&mut self, clock_us: i64, sink: &mut impl Sink) {
         if self.states.earliest_due_us() >= clock_us {
             return;
         }
@@ -458,7 +436,7 @@ impl Core {
             let timing = self.rules.get(state.rule).timing;
             let (turn, phase) = spoken(state.phase, &timing);
             if let Some(turn) = turn
-                && let Some(id) = self.say(id, turn, None, clock_us, limits, sink)
+                && let Some(id) = self.say(id, turn, None, clock_us, sink)
             {
                 self.states.enter(id, phase, &timing);
             }
@@ -478,5 +456,29 @@ fn steady(shape: &Shape, phase: Phase, value: f64) -> Option<(f64, f64)> {
         (Phase::Clearing { .. }, None) => raise.gap_around(value),
         (Phase::Firing, Some(clear)) => clear.gap_around(value),
         (Phase::Clearing { .. }, Some(clear)) => clear.part_around(value),
+    }
+}
+
+/// A reading as it is kept in place and in evidence.
+fn placed(taken: &Taken, cause: &Cause<'_>, metrics: &Metrics) -> PlacedReading {
+    let written = || cause.message.and_then(|message| message.readings().nth(taken.index as usize));
+    PlacedReading {
+        event_id: cause.event_id,
+        reading_index: taken.index,
+        metric: taken.metric,
+        value: match taken.value {
+            TakenValue::Number(number) => Value::Number(number),
+            TakenValue::Boolean(boolean) => Value::Boolean(boolean),
+            TakenValue::Text => match written().map(|reading| reading.value) {
+                Some(ValueView::Text(text)) => Value::Text(text.into()),
+                _ => Value::Text("".into()),
+            },
+        },
+        unit: match &metrics.get(taken.metric).unit {
+            Some(unit) => Some(Arc::clone(unit)),
+            None => written().map(|reading| reading.unit).filter(|unit| !unit.is_empty()).map(Arc::from),
+        },
+        observed_at_us: taken.observed_at_us,
+        log_offset: cause.offset,
     }
 }

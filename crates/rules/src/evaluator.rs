@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::proto::{Flag, Quality, TimeSource};
-use model::{Alert, LogRecordView, Record, TelemetryView, ValueView};
+use model::{Alert, EventId, LogRecordView, Record, TelemetryView, ValueView};
 
 use crate::compiled::CompiledRules;
 use crate::devices::{DeviceId, Devices, SeriesId};
@@ -51,15 +51,29 @@ pub struct Counts {
     pub over_limit: u64,
     /// Evaluations of a rule; a reading that cannot change a rule's state is none.
     pub evaluations: u64,
+    /// Evaluations that moved a (rule, device) to another state.
+    pub state_changes: u64,
     pub raised: u64,
     pub resolved: u64,
+}
+
+/// A good number of a known series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NumberReading {
+    /// See [`Evaluator::series_number`].
+    pub series: u32,
+    pub observed_at_us: i64,
+    /// Finite.
+    pub value: f64,
+    pub event_id: EventId,
+    pub reading_index: u32,
+    pub log_offset: i64,
 }
 
 /// The evaluator of one log partition.
 #[derive(Debug)]
 pub struct Evaluator {
     pub(crate) config: EvaluatorConfig,
-    pub(crate) limits: Limits,
     pub(crate) clock_us: i64,
     /// Number of the rule set in force.
     pub(crate) rule_set_n: Option<u64>,
@@ -69,6 +83,7 @@ pub struct Evaluator {
 /// All that is evaluated on, apart from the log that it came from.
 #[derive(Debug, Default)]
 pub(crate) struct Core {
+    pub(crate) limits: Limits,
     pub(crate) rule_set: Arc<RuleSet>,
     pub(crate) rules: CompiledRules,
     pub(crate) metrics: Metrics,
@@ -120,7 +135,10 @@ pub(crate) struct Cause<'a> {
     pub(crate) device: DeviceId,
     pub(crate) offset: i64,
     pub(crate) clock_us: i64,
-    pub(crate) view: &'a TelemetryView<'a>,
+    pub(crate) event_id: EventId,
+    pub(crate) location: Option<(f64, f64)>,
+    /// The message, where texts and units of readings stand; a single number comes without one.
+    pub(crate) message: Option<&'a TelemetryView<'a>>,
     pub(crate) group: &'a [Taken],
 }
 
@@ -131,7 +149,7 @@ impl Evaluator {
     }
 
     pub fn with_limits(config: EvaluatorConfig, limits: Limits) -> Self {
-        Evaluator { config, limits, clock_us: i64::MIN, rule_set_n: None, core: Core::default() }
+        Evaluator { config, clock_us: i64::MIN, rule_set_n: None, core: Core { limits, ..Core::default() } }
     }
 
     /// The partition clock, microseconds since 1970-01-01T00:00:00Z; `i64::MIN` before the first record.
@@ -153,7 +171,7 @@ impl Evaluator {
     }
 
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.core.limits
     }
 
     pub fn devices(&self) -> usize {
@@ -180,7 +198,24 @@ impl Evaluator {
         self.move_clock(record, out);
         if let LogRecordView::Telemetry(telemetry) = view {
             let mut sink = AlertWriter { config: &self.config, out };
-            self.core.take(telemetry, record.offset, self.clock_us, &self.limits, &mut sink);
+            self.core.take(telemetry, record.offset, self.clock_us, &mut sink);
+        }
+    }
+
+    /// The number by which [`Evaluator::apply_number`] knows a (device, metric) that has sent readings.
+    pub fn series_number(&self, device_id: &str, metric: &str) -> Option<u32> {
+        let device = self.core.devices.get(self.core.devices.find(device_id)?);
+        device.series_of(self.core.metrics.find(metric)?)
+    }
+
+    /// Evaluates one good number of a known series, as a message of its own: the core of the work, without bytes to read
+    /// or names to look up. The clock is not moved.
+    #[inline]
+    pub fn apply_number(&mut self, reading: &NumberReading, sink: &mut impl Sink) {
+        let core = &mut self.core;
+        core.counts.readings += 1;
+        if !core.entries[reading.series as usize].is_quiet(reading.observed_at_us, reading.value) {
+            core.take_number(reading, self.clock_us, sink);
         }
     }
 
@@ -194,51 +229,75 @@ impl Evaluator {
     ) {
         self.move_clock(record, out);
         let mut sink = AlertWriter { config: &self.config, out };
-        self.core.change_rules(rule_set, record.offset, self.clock_us, &self.limits, &mut sink);
+        self.core.change_rules(rule_set, record.offset, self.clock_us, &mut sink);
         self.rule_set_n = Some(n);
     }
 
     fn move_clock(&mut self, record: &Record<'_>, out: &mut Vec<Alert>) {
         self.clock_us = self.clock_us.max(record.log_time_us);
         let mut sink = AlertWriter { config: &self.config, out };
-        self.core.speak_due(self.clock_us, &self.limits, &mut sink);
+        self.core.speak_due(self.clock_us, &mut sink);
     }
 }
 
 impl Core {
     /// Takes the readings of one message, in groups of equal time, oldest first.
-    fn take(
-        &mut self,
-        view: &TelemetryView<'_>,
-        offset: i64,
-        clock_us: i64,
-        limits: &Limits,
-        sink: &mut impl Sink,
-    ) {
+    fn take(&mut self, view: &TelemetryView<'_>, offset: i64, clock_us: i64, sink: &mut impl Sink) {
         if view.has_flag(Flag::Retained) || view.has_flag(Flag::Historical) {
             return;
         }
-        let Some(device) = self.device_of(view, limits) else {
+        let Some(device) = self.device_of(view) else {
             self.counts.over_limit += view.readings().count() as u64;
             return;
         };
         let mut readings = std::mem::take(&mut self.scratch.readings);
-        self.collect(view, device, clock_us, limits, &mut readings);
+        self.collect(view, device, clock_us, &mut readings);
         if !readings.is_sorted_by_key(|reading| reading.observed_at_us) {
             readings.sort_by_key(|reading| reading.observed_at_us);
         }
+        let location = view.location.map(|location| (location.latitude, location.longitude));
+        let message = Some(view);
         for group in readings.chunk_by_mut(|a, b| a.observed_at_us == b.observed_at_us) {
-            self.place_group(group, view, offset);
-            if !self.scratch.touched.is_empty() {
-                let cause = Cause { device, offset, clock_us, view, group };
-                self.evaluate_group(&cause, limits, sink);
-            }
+            let cause =
+                Cause { device, offset, clock_us, event_id: view.event_id, location, message, group: &[] };
+            self.take_group(group, cause, sink);
         }
         readings.clear();
         self.scratch.readings = readings;
     }
 
-    fn device_of(&mut self, view: &TelemetryView<'_>, limits: &Limits) -> Option<DeviceId> {
+    #[inline(never)]
+    fn take_number(&mut self, reading: &NumberReading, clock_us: i64, sink: &mut impl Sink) {
+        let Series { device, metric, .. } = self.series[reading.series as usize];
+        let taken = Taken {
+            observed_at_us: reading.observed_at_us,
+            index: reading.reading_index,
+            series: reading.series,
+            metric,
+            value: TakenValue::Number(reading.value),
+            is_good: true,
+            is_placed: [false; 2],
+        };
+        let cause = Cause {
+            device,
+            offset: reading.log_offset,
+            clock_us,
+            event_id: reading.event_id,
+            location: None,
+            message: None,
+            group: &[],
+        };
+        self.take_group(&mut [taken], cause, sink);
+    }
+
+    fn take_group<'a>(&mut self, group: &'a mut [Taken], cause: Cause<'a>, sink: &mut impl Sink) {
+        self.place_group(group, &cause);
+        if !self.scratch.touched.is_empty() {
+            self.evaluate_group(&Cause { group, ..cause }, sink);
+        }
+    }
+
+    fn device_of(&mut self, view: &TelemetryView<'_>) -> Option<DeviceId> {
         let gateway_id = view.source().gateway_id;
         let new_place = || {
             Arc::new(Place {
@@ -248,7 +307,7 @@ impl Core {
             })
         };
         let Some(device) = self.devices.find(view.device_id) else {
-            let has_room = self.devices.len() < limits.devices_max;
+            let has_room = self.devices.len() < self.limits.devices_max;
             return has_room.then(|| self.devices.add(view.device_id, new_place()));
         };
         let known = self.devices.get_mut(device);
@@ -285,7 +344,6 @@ impl Core {
         view: &TelemetryView<'_>,
         device: DeviceId,
         clock_us: i64,
-        limits: &Limits,
         readings: &mut Vec<Taken>,
     ) {
         for (index, reading) in view.readings().enumerate() {
@@ -301,7 +359,7 @@ impl Core {
                     continue;
                 }
             };
-            let Some((metric, series)) = self.series_of(device, index, reading.metric, limits) else {
+            let Some((metric, series)) = self.series_of(device, index, reading.metric) else {
                 self.counts.over_limit += 1;
                 continue;
             };
@@ -325,19 +383,13 @@ impl Core {
     }
 
     /// The series of a reading; `expected` is its place in the message, where it mostly stands in the device's list.
-    fn series_of(
-        &mut self,
-        device: DeviceId,
-        expected: usize,
-        name: &str,
-        limits: &Limits,
-    ) -> Option<(MetricId, SeriesId)> {
+    fn series_of(&mut self, device: DeviceId, expected: usize, name: &str) -> Option<(MetricId, SeriesId)> {
         let known = &self.devices.get(device).series;
         let is_it = |(metric, _): &&(MetricId, SeriesId)| *self.metrics.get(*metric).name == *name;
         if let Some(found) = known.get(expected).filter(is_it).or_else(|| known.iter().find(is_it)) {
             return Some(*found);
         }
-        if self.series.len() >= limits.series_max {
+        if self.series.len() >= self.limits.series_max {
             return None;
         }
         let metric = self.metric_of(name);

@@ -16,8 +16,8 @@ pub(crate) struct PlacedReading {
     pub(crate) reading_index: u32,
     pub(crate) metric: MetricId,
     pub(crate) value: Value,
-    /// Empty where it has none; one of few, shared.
-    pub(crate) unit: Arc<str>,
+    /// `None` where it has none.
+    pub(crate) unit: Option<Arc<str>>,
     pub(crate) observed_at_us: i64,
     pub(crate) log_offset: i64,
 }

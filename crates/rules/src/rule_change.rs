@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use crate::compiled::{CompiledRules, Shape};
-use crate::evaluator::{Core, Limits};
+use crate::evaluator::Core;
 use crate::life::{Phase, Turn};
 use crate::rule_set::RuleSet;
 use crate::said::Sink;
@@ -24,7 +24,6 @@ impl Core {
         rule_set: Arc<RuleSet>,
         offset: i64,
         clock_us: i64,
-        limits: &Limits,
         sink: &mut impl Sink,
     ) {
         let mut next = CompiledRules::new(&rule_set, &mut self.metrics, offset);
@@ -35,7 +34,7 @@ impl Core {
                 next.rules[*kept as usize].since_offset = rule.since_offset;
             }
         }
-        self.end_states(&fates, clock_us, limits, sink);
+        self.end_states(&fates, clock_us, sink);
         for id in self.states.ids().collect::<Vec<_>>() {
             let state = self.states.get_mut(id);
             if let Fate::Kept(kept) = fates[state.rule as usize] {
@@ -67,7 +66,7 @@ impl Core {
     }
 
     /// Ends what does not keep its state, saying what fired of it in the order of rule id and device id.
-    fn end_states(&mut self, fates: &[Fate], clock_us: i64, limits: &Limits, sink: &mut impl Sink) {
+    fn end_states(&mut self, fates: &[Fate], clock_us: i64, sink: &mut impl Sink) {
         let mut ending: Vec<(RuleId, StateId, &'static str)> = Vec::new();
         for id in self.states.ids() {
             let state = self.states.get(id);
@@ -82,7 +81,7 @@ impl Core {
         for (_, id, reason) in ending {
             match self.states.get(id).phase {
                 Phase::Firing | Phase::Clearing { .. } => {
-                    self.say(id, Turn::Resolve { at_us: clock_us }, Some(reason), clock_us, limits, sink);
+                    self.say(id, Turn::Resolve { at_us: clock_us }, Some(reason), clock_us, sink);
                 }
                 Phase::Idle | Phase::Pending { .. } => self.remove_state(id),
             }

@@ -1,6 +1,7 @@
 //! What the evaluator says, and the alert event that consumers read of it.
 
 use model::alert::AlertLocation;
+use model::time::format_rfc3339;
 use model::{Alert, AlertEvent, AlertState, AlertValue, Evidence, LogId};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::reading::{Episode, PlacedReading};
 use crate::rule::hex;
 
 /// One thing that is said, borrowed from the evaluator.
-pub(crate) struct Said<'a> {
+pub struct Said<'a> {
     pub(crate) rule: &'a CompiledRule,
     pub(crate) device_id: &'a str,
     pub(crate) episode: &'a Episode,
@@ -24,8 +25,19 @@ pub(crate) struct Said<'a> {
 }
 
 /// Where what is said goes.
-pub(crate) trait Sink {
+pub trait Sink {
     fn say(&mut self, said: &Said<'_>);
+}
+
+impl Said<'_> {
+    pub fn is_raise(&self) -> bool {
+        matches!(self.turn, Turn::Raise { .. })
+    }
+
+    /// The alert event that consumers read.
+    pub fn alert(&self, config: &EvaluatorConfig) -> Alert {
+        alert(self, config)
+    }
 }
 
 /// Which log partition's evaluator speaks.
@@ -44,7 +56,7 @@ pub(crate) struct AlertWriter<'a> {
 
 impl Sink for AlertWriter<'_> {
     fn say(&mut self, said: &Said<'_>) {
-        self.out.push(alert(said, self.config));
+        self.out.push(said.alert(self.config));
     }
 }
 
@@ -74,12 +86,12 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         location: episode.location.map(|(latitude, longitude)| AlertLocation { latitude, longitude }),
         metric: Some(metrics.get(cause.metric).name.to_string()),
         value: Some(alert_value(&cause.value)),
-        unit: non_empty(&cause.unit),
+        unit: cause.unit.as_deref().map(str::to_owned),
         condition: rule.condition.to_string(),
-        started_at: time_text(episode.started_us),
-        raised_at: time_text(raised_us),
-        resolved_at: resolved_us.map(time_text),
-        said_at: time_text(said.clock_us),
+        started_at: format_rfc3339(episode.started_us),
+        raised_at: format_rfc3339(raised_us),
+        resolved_at: resolved_us.map(format_rfc3339),
+        said_at: format_rfc3339(said.clock_us),
         evidence: evidence.iter().map(|reading| evidence_of(reading, metrics, config)).collect(),
         labels: rule.rule.labels.clone(),
         runbook: rule.rule.runbook.clone(),
@@ -95,8 +107,8 @@ fn evidence_of(reading: &PlacedReading, metrics: &Metrics, config: &EvaluatorCon
         reading_index: reading.reading_index,
         metric: metrics.get(reading.metric).name.to_string(),
         value: Some(alert_value(&reading.value)),
-        unit: non_empty(&reading.unit),
-        observed_at: time_text(reading.observed_at_us),
+        unit: reading.unit.as_deref().map(str::to_owned),
+        observed_at: format_rfc3339(reading.observed_at_us),
         log_id: config.log_id.to_string(),
         log_partition: config.partition,
         log_offset: reading.log_offset,
@@ -126,26 +138,4 @@ fn alert_value(value: &Value) -> AlertValue {
 
 fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// RFC 3339, UTC, microseconds.
-pub(crate) fn time_text(us: i64) -> String {
-    let (days, us_of_day) = (us.div_euclid(86_400_000_000), us.rem_euclid(86_400_000_000));
-    let (year, month, day) = civil(days);
-    let seconds = us_of_day / 1_000_000;
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    let fraction = us_of_day % 1_000_000;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
-}
-
-/// Year, month and day of a day since 1970-01-01, in years that begin in March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }

@@ -255,7 +255,7 @@ impl Evaluator {
                 out.text(text);
             }
         }
-        out.text(&reading.unit);
+        out.option(reading.unit.as_deref(), Writer::text);
         out.i64(reading.observed_at_us);
         out.i64(reading.log_offset);
     }
@@ -271,7 +271,7 @@ impl Evaluator {
                 2 => Value::Text(reader.text()?.into()),
                 _ => return Err(Broken),
             },
-            unit: reader.shared_text()?,
+            unit: reader.option(Reader::shared_text)?,
             observed_at_us: reader.i64()?,
             log_offset: reader.i64()?,
         })

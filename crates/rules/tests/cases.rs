@@ -1,5 +1,6 @@
 //! Cases worked out by hand: rules and records in, the alerts said out. Those of `tests/cases` are run, and those of
 //! the folder that `RULES_CASES` names, in the format that `docs/rules.md` gives.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod log;
 
