@@ -218,6 +218,7 @@ impl Open {
                 tracing::error!("a thread of the log panicked");
             }
         }
+        self.journals.iter().for_each(|journal| journal.close());
         *self.lock.lock() = None;
     }
 }

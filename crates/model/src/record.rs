@@ -170,7 +170,10 @@ impl RecordBatchBuilder {
     /// # Panics
     /// Never here; reading a span outside `data` panics in [`RecordBatch::iter`], so give only checked spans.
     pub fn finish_over(&mut self, log_partition: u32, next: i64, data: Bytes) -> RecordBatch {
-        RecordBatch { log_partition, next, entries: std::mem::take(&mut self.entries).into(), data }
+        let entries = self.entries.as_slice().into();
+        // Keeps its room for the next batch.
+        self.entries.clear();
+        RecordBatch { log_partition, next, entries, data }
     }
 }
 

@@ -81,12 +81,16 @@ impl BatchHeader {
         })
     }
 
-    /// The records from offset `from` on.
+    /// The records from offset `from` on. The builder is one that is used again, and empty.
     ///
     /// # Errors
     /// The body is not `count` whole records.
-    pub(super) fn records(&self, body: &Bytes, from: i64) -> Result<RecordBatch, &'static str> {
-        let mut builder = RecordBatchBuilder::default();
+    pub(super) fn records(
+        &self,
+        builder: &mut RecordBatchBuilder,
+        body: &Bytes,
+        from: i64,
+    ) -> Result<RecordBatch, &'static str> {
         let mut at = 0;
         for offset in self.base_offset..self.next_offset() {
             let spans = frame(body, at)?;
@@ -220,7 +224,7 @@ mod tests {
             let sealed = open.seal(5);
             let header = sealed.header(base, 77, 4096);
             prop_assert_eq!(BatchHeader::decode(&header.encode()), Ok(header));
-            let batch = header.records(&sealed.body, base + skip as i64).unwrap();
+            let batch = header.records(&mut RecordBatchBuilder::default(), &sealed.body, base + skip as i64).unwrap();
             let found: Vec<Owned> = batch
                 .iter()
                 .map(|r| (r.key.to_vec(), (!r.is_tombstone).then(|| r.value.to_vec()), r.header_bytes().to_vec()))
@@ -232,7 +236,7 @@ mod tests {
         #[test]
         fn any_bytes_are_refused_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..80), count in 0..6u32) {
             let header = BatchHeader { body_bytes: body.len() as u32, body_crc: 0, log_partition: 0, count, base_offset: 0, log_time_us: 0, durable_before: 0 };
-            if let Ok(batch) = header.records(&Bytes::from(body.clone()), 0) {
+            if let Ok(batch) = header.records(&mut RecordBatchBuilder::default(), &Bytes::from(body.clone()), 0) {
                 prop_assert_eq!(batch.iter().count(), count as usize);
             }
             prop_assert!(BatchHeader::decode(&body).is_err());

@@ -70,8 +70,8 @@ pub(super) struct Published {
 }
 
 const OPEN: u8 = 0;
-const CLOSED: u8 = 1;
-const FAILED: u8 = 2;
+const ENDED: u8 = 1;
+const CLOSED: u8 = 2;
 
 impl Journal {
     pub(super) fn new(
@@ -102,8 +102,13 @@ impl Journal {
     }
 
     pub(super) fn submit(&self, submission: Submission) {
+        let progress = Arc::clone(&submission.progress);
         self.queue.lock().submissions.push_back(submission);
         self.queued.notify_one();
+        if self.check_open().is_err() {
+            // Nobody will take it: its appender must come and hear.
+            (progress.wake)();
+        }
     }
 
     /// All that is queued and fits a segment, once something is; `None` when the log closes and nothing is left.
@@ -137,15 +142,19 @@ impl Journal {
         self.queued.notify_one();
     }
 
-    /// Nothing more becomes durable: appenders and readers get to know. `trouble` is why, where it is not a close.
+    /// Nothing more becomes durable: appenders get to know. `trouble` is why, where the log did not just close.
     pub(super) fn end(&self, trouble: Option<String>) {
-        let state = if trouble.is_some() { FAILED } else { CLOSED };
-        self.state.store(state, Ordering::Release);
+        self.state.store(ENDED, Ordering::Release);
         if trouble.is_some() {
-            *self.trouble.lock() = trouble;
+            self.set_trouble(trouble);
         }
         let left = std::mem::take(&mut self.queue.lock().submissions);
         left.iter().for_each(|submission| (submission.progress.wake)());
+    }
+
+    /// After the end: readers get to know too.
+    pub(super) fn close(&self) {
+        self.state.store(CLOSED, Ordering::Release);
         // With the lock that a reader holds between its look and its wait, or the reader sleeps on.
         let published = self.published.lock();
         self.committed.notify_all();
@@ -158,7 +167,7 @@ impl Journal {
         if self.state.load(Ordering::Acquire) == OPEN { Ok(()) } else { Err(Error::Closed) }
     }
 
-    /// Readers still read what is durable when the disk has failed, and nothing after a close.
+    /// Where the disk has failed, readers still get what is durable; after a close nothing.
     pub(super) fn is_closed(&self) -> bool {
         self.state.load(Ordering::Acquire) == CLOSED
     }

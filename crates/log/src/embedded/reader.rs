@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::RecordBatch;
+use model::{RecordBatch, RecordBatchBuilder};
 
 use super::journal::{Journal, Published};
 use super::segment::{BatchCursor, Segment};
@@ -26,6 +26,7 @@ pub struct EmbeddedReader {
     /// The log partition that is looked at first, so that none is starved.
     turn: usize,
     is_pass_next: bool,
+    builder: RecordBatchBuilder,
 }
 
 const FRUITLESS_PASSES_MAX: usize = 1000;
@@ -53,7 +54,16 @@ impl EmbeddedReader {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
         let count = journal.topic.partition_count(journal.config.partitions) as usize;
         let positions = vec![None; count];
-        EmbeddedReader { journal, assigned: None, positions, pass: None, turn: 0, is_pass_next: false }
+        let builder = RecordBatchBuilder::default();
+        EmbeddedReader {
+            journal,
+            assigned: None,
+            positions,
+            pass: None,
+            turn: 0,
+            is_pass_next: false,
+            builder,
+        }
     }
 
     fn next_batch(&mut self, wait: Duration) -> Result<Option<RecordBatch>, Error> {
@@ -62,7 +72,7 @@ impl EmbeddedReader {
         for _ in 0..FRUITLESS_PASSES_MAX {
             match self.await_step(deadline)? {
                 Step::Deliver(batch, from) => {
-                    let records = batch.header.records(&batch.body, from);
+                    let records = batch.header.records(&mut self.builder, &batch.body, from);
                     return records.map(Some).map_err(|what| self.damaged(what));
                 }
                 Step::Pass => {
@@ -169,7 +179,7 @@ impl EmbeddedReader {
             let (Some(body), Some(from)) = (found.body, position(found.header.log_partition)) else {
                 continue;
             };
-            let records = found.header.records(&body, from);
+            let records = found.header.records(&mut self.builder, &body, from);
             let records = records.map_err(|what| pass.segment.damaged(found.at, what))?;
             self.positions[found.header.log_partition as usize] = Some(found.header.next_offset());
             return Ok(Some(records));

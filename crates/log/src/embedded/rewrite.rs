@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::Record;
+use model::{Record, RecordBatchBuilder};
 
 use super::batch::OpenBatch;
 use super::journal::{Journal, Published};
@@ -145,8 +145,11 @@ fn copy_batch(
 ) -> Result<(), Error> {
     let Some(body) = &found.body else { return Ok(()) };
     let log_partition = found.header.log_partition;
-    let records =
-        found.header.records(body, found.header.base_offset).map_err(|what| input.damaged(found.at, what))?;
+    let mut builder = RecordBatchBuilder::default();
+    let records = found
+        .header
+        .records(&mut builder, body, found.header.base_offset)
+        .map_err(|what| input.damaged(found.at, what))?;
     let mut run = OpenBatch::default();
     let mut begin = found.header.base_offset;
     for record in records.iter() {
@@ -172,13 +175,14 @@ fn latest(journal: &Journal) -> Result<(Latest, Vec<i64>), Error> {
         let published = journal.published.lock();
         (published.segments.clone(), published.next.clone())
     };
+    let mut builder = RecordBatchBuilder::default();
     let mut latest: Latest = vec![HashMap::new(); next.len()];
     for segment in segments {
         let end = segment.durable_bytes();
         let mut cursor = BatchCursor::new(segment.header.bytes());
         while let Some(found) = cursor.next(&segment, end, |_| true)? {
             let Some(body) = &found.body else { continue };
-            let records = found.header.records(body, found.header.base_offset);
+            let records = found.header.records(&mut builder, body, found.header.base_offset);
             let keys = &mut latest[found.header.log_partition as usize];
             for record in records.map_err(|what| segment.damaged(found.at, what))?.iter() {
                 keys.insert(record.key.into(), record.offset);

@@ -79,8 +79,10 @@ fn a_close_at_a_full_disk_ends_and_does_not_acknowledge() {
     put(&mut appender, Topic::Telemetry, 0, "key", Some("lost unacknowledged"));
     appender.flush();
     until("the trouble is said", || log.trouble().is_some());
+    let mut reader = log.reader(Topic::Telemetry, &[(0, 0)]).unwrap();
     log.close();
     assert!(matches!(appender.durable(), Err(Error::Closed)));
+    assert!(matches!(reader.poll(Duration::ZERO), Err(Error::Closed)));
 }
 
 #[test]
