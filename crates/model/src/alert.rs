@@ -147,7 +147,14 @@ mod tests {
 
     #[test]
     fn numbers_are_the_shortest_decimal() {
-        let cases = [(2.5, "2.5"), (30.0, "30"), (-0.1, "-0.1"), (0.1 + 0.2, "0.30000000000000004"), (1e300, "1e+300"), (-7.0, "-7")];
+        let cases = [
+            (2.5, "2.5"),
+            (30.0, "30"),
+            (-0.1, "-0.1"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e300, "1e+300"),
+            (-7.0, "-7"),
+        ];
         for (number, text) in cases {
             assert_eq!(serde_json::to_string(&AlertValue::Number(number)).ok().as_deref(), Some(text));
         }

@@ -41,7 +41,8 @@ fn check_characters(id: &str) -> Result<(), DeviceIdError> {
         return Err(DeviceIdError::Dots);
     }
     for (at, found) in id.char_indices() {
-        let is_refused = found.is_control() || matches!(found, '/' | '\\' | '+' | '#' | '%') || (at == 0 && found == '$');
+        let is_refused =
+            found.is_control() || matches!(found, '/' | '\\' | '+' | '#' | '%') || (at == 0 && found == '$');
         if is_refused {
             return Err(DeviceIdError::Character { found, at });
         }
@@ -67,7 +68,24 @@ mod tests {
 
     #[test]
     fn tricks_do_not() {
-        for id in ["", ".", "..", "../x", "a/b", "a\\b", "a+", "#", "%2f", "$SYS", " a", "a ", "a\0b", "a\nb", "a\u{85}b", &"x".repeat(129)] {
+        for id in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            "a+",
+            "#",
+            "%2f",
+            "$SYS",
+            " a",
+            "a ",
+            "a\0b",
+            "a\nb",
+            "a\u{85}b",
+            &"x".repeat(129),
+        ] {
             assert!(check(id).is_err(), "{id:?}");
         }
     }

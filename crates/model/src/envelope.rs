@@ -14,9 +14,16 @@ pub const LOG_RECORD_MAJOR: u32 = 1;
 #[derive(Clone, Debug)]
 pub enum LogRecordView<'a> {
     Telemetry(TelemetryView<'a>),
-    Tick { instance: &'a str },
-    Heartbeat { instance: &'a str },
-    RuleSet { n: u64, digest: &'a str },
+    Tick {
+        instance: &'a str,
+    },
+    Heartbeat {
+        instance: &'a str,
+    },
+    RuleSet {
+        n: u64,
+        digest: &'a str,
+    },
     /// A member that a later version added: control, it lands and moves the clock.
     UnknownControl,
 }
@@ -28,7 +35,9 @@ pub enum LogRecordError {
     #[error("the record does not parse")]
     Undecodable,
     /// The log partition stops: upgrade this consumer first.
-    #[error("the record has major version {found}, this build understands up to {LOG_RECORD_MAJOR}: upgrade consumers first")]
+    #[error(
+        "the record has major version {found}, this build understands up to {LOG_RECORD_MAJOR}: upgrade consumers first"
+    )]
     NewerMajor { found: u32 },
 }
 
@@ -61,7 +70,9 @@ impl<'a> LogRecordView<'a> {
         match member {
             Some((1, Field::Bytes(bytes))) => Ok(LogRecordView::Telemetry(TelemetryView::parse(bytes)?)),
             Some((2, Field::Bytes(bytes))) => Ok(LogRecordView::Tick { instance: text_field(bytes, 1)? }),
-            Some((3, Field::Bytes(bytes))) => Ok(LogRecordView::Heartbeat { instance: text_field(bytes, 1)? }),
+            Some((3, Field::Bytes(bytes))) => {
+                Ok(LogRecordView::Heartbeat { instance: text_field(bytes, 1)? })
+            }
             Some((4, Field::Bytes(bytes))) => Ok(parse_rule_set(bytes)?),
             Some((1..=4, _)) | None => Err(LogRecordError::Undecodable),
             Some(_) => Ok(LogRecordView::UnknownControl),

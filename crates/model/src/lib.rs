@@ -4,14 +4,18 @@
 //! Pure: no runtime, no socket, no clock, no environment. What needs the time is given it.
 
 pub mod alert;
+pub mod catalog;
+pub mod clock_verdict;
 pub mod device_id;
 pub mod envelope;
+pub mod event_id;
 pub mod position;
 pub mod raw_message;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
 pub mod time;
+pub mod unit;
 pub mod wire;
 
 /// The types generated from `proto/`, for what is not on the hot path.

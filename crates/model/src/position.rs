@@ -50,7 +50,8 @@ impl FromStr for LogId {
         }
         let mut id = [0; 16];
         for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| high << 4 | low).ok_or_else(error)?;
+            *byte =
+                digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| high << 4 | low).ok_or_else(error)?;
         }
         Ok(LogId(id))
     }
@@ -75,7 +76,9 @@ mod tests {
 
     #[test]
     fn other_text_is_no_log_id() {
-        for text in ["", "00", "000102030405060708090A0B0C0D0EFF", "000102030405060708090a0b0c0d0e€", &"0".repeat(33)] {
+        for text in
+            ["", "00", "000102030405060708090A0B0C0D0EFF", "000102030405060708090a0b0c0d0e€", &"0".repeat(33)]
+        {
             assert!(text.parse::<LogId>().is_err(), "{text}");
         }
     }

@@ -185,8 +185,8 @@ impl<T: Copy + Default> IdRing<T> {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
 
     use super::*;
     use crate::proto;
@@ -265,7 +265,8 @@ mod tests {
         let mut bytes = telemetry(1, None, false);
         for offset in 0..REPEAT_WINDOW_OFFSETS * 2 {
             let at = bytes.windows(2).position(|pair| pair == [0x12, 16]).unwrap() + 2;
-            bytes[at..at + 8].copy_from_slice(&offset.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64).to_le_bytes());
+            bytes[at..at + 8]
+                .copy_from_slice(&offset.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64).to_le_bytes());
             let view = TelemetryView::parse(&bytes).unwrap();
             assert!(!window.check_and_insert(offset, offset * 10, &view));
         }

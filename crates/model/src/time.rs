@@ -99,7 +99,8 @@ fn fraction(bytes: &[u8], at: usize) -> Result<(i64, usize), TimeError> {
     if digits == 0 {
         return Err(TimeError::Form { at: at + 1 });
     }
-    let of_place = |place: usize| bytes.get(at + 1 + place).filter(|_| place < digits).map_or(0, |d| d - b'0');
+    let of_place =
+        |place: usize| bytes.get(at + 1 + place).filter(|_| place < digits).map_or(0, |d| d - b'0');
     let us = (0..6).fold(0, |us, place| us * 10 + i64::from(of_place(place)));
     Ok((us, at + 1 + digits))
 }

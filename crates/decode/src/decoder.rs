@@ -1,0 +1,176 @@
+//! The decoder of one thread: recognizes the dialect, decodes, and hands out records that are ready for the log.
+
+use std::sync::Arc;
+
+use model::catalog::Catalog;
+use model::event_id::EventIds;
+use model::proto::Kind;
+use model::{Position, RawMessage, Reason, Rejection};
+
+use crate::dialect::{self, DIALECTS, Dialect};
+use crate::draft::{Draft, DraftReading, DraftValue};
+use crate::sink::{Buffers, Redrive, Sink};
+
+/// What a decoder is made of.
+#[derive(Clone, Debug)]
+pub struct DecoderConfig {
+    pub catalog: Arc<Catalog>,
+    /// Random for each process and thread: tells the ids of messages without identity apart.
+    pub process: u64,
+}
+
+/// Decodes messages one after the other; keeps its buffers.
+#[derive(Debug)]
+pub struct Decoder {
+    buffers: Buffers,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub enum Outcome<'d> {
+    /// Nothing of it could be used.
+    Rejected(Rejection),
+    Decoded(Decoded<'d>),
+}
+
+/// The children of a message. Valid until the next one is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoded<'d> {
+    buffers: &'d Buffers,
+}
+
+/// One message of one device, encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child<'d> {
+    /// Its place among the children, the rejected ones included.
+    pub index: u32,
+    pub device_id: &'d str,
+    /// A `LogRecord`.
+    pub record: &'d [u8],
+}
+
+/// A dialect as it is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialectInfo {
+    pub name: &'static str,
+    pub version: u32,
+    pub topics: &'static str,
+}
+
+/// There is no dialect of that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no dialect {0:?}")]
+pub struct UnknownDialect(pub String);
+
+impl<'d> Decoded<'d> {
+    /// The children that became telemetry, in their order.
+    pub fn telemetry(&self) -> impl Iterator<Item = Child<'d>> + use<'d> {
+        let buffers = self.buffers;
+        let (mut record_start, mut id_start) = (0, 0);
+        buffers.children.iter().map(move |span| {
+            let child = Child {
+                index: span.index,
+                device_id: &buffers.device_ids[id_start..span.device_id_end],
+                record: &buffers.records[record_start..span.record_end],
+            };
+            (record_start, id_start) = (span.record_end, span.device_id_end);
+            child
+        })
+    }
+
+    /// The children that were refused, by their index.
+    pub fn rejected(&self) -> &'d [(u32, Rejection)] {
+        &self.buffers.rejected
+    }
+}
+
+impl Decoder {
+    pub fn new(config: DecoderConfig) -> Self {
+        Decoder {
+            buffers: Buffers {
+                catalog: config.catalog,
+                event_ids: EventIds::new(config.process),
+                records: Vec::with_capacity(1024),
+                device_ids: String::with_capacity(128),
+                children: Vec::new(),
+                rejected: Vec::new(),
+                readings: Vec::new(),
+            },
+        }
+    }
+
+    /// Decodes a message by its topic or path.
+    pub fn decode(&mut self, message: &RawMessage<'_>) -> Outcome<'_> {
+        match dialect::recognize(message) {
+            Some(dialect) => self.decode_with(dialect, message, None),
+            None => Outcome::Rejected(unknown(message)),
+        }
+    }
+
+    /// Decodes a message as a named dialect, whatever its topic.
+    ///
+    /// # Errors
+    /// There is no dialect of that name.
+    pub fn decode_as(&mut self, name: &str, message: &RawMessage<'_>) -> Result<Outcome<'_>, UnknownDialect> {
+        let dialect = dialect::find(name).ok_or_else(|| UnknownDialect(name.to_owned()))?;
+        Ok(self.decode_with(dialect, message, None))
+    }
+
+    /// Decodes the message of a dead letter again: all of its children or only some. What has no identity gets that of the dead
+    /// letter's position, and all of it is historical.
+    pub fn redrive(
+        &mut self,
+        message: &RawMessage<'_>,
+        dead_letter: Position,
+        only: Option<&[u32]>,
+    ) -> Outcome<'_> {
+        match dialect::recognize(message) {
+            Some(dialect) => self.decode_with(dialect, message, Some(Redrive { dead_letter, only })),
+            None => Outcome::Rejected(unknown(message)),
+        }
+    }
+
+    /// All dialects.
+    pub fn dialects() -> impl Iterator<Item = DialectInfo> {
+        DIALECTS.iter().map(|dialect| DialectInfo {
+            name: dialect.name,
+            version: dialect.version,
+            topics: dialect.topics,
+        })
+    }
+
+    fn decode_with(
+        &mut self,
+        dialect: &'static Dialect,
+        message: &RawMessage<'_>,
+        redrive: Option<Redrive<'_>>,
+    ) -> Outcome<'_> {
+        let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
+        let mut decoded = (dialect.decode)(message, &mut sink);
+        if message.is_will
+            && decoded.is_err()
+            && let Some(device) = (dialect.device)(message.topic)
+        {
+            // A will that says nothing readable still says that its device is gone.
+            let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
+            decoded = offline(message, device, &mut sink);
+        }
+        match decoded {
+            Ok(()) => Outcome::Decoded(Decoded { buffers: &self.buffers }),
+            Err(rejection) => Outcome::Rejected(rejection),
+        }
+    }
+}
+
+fn offline(message: &RawMessage<'_>, device: &str, sink: &mut Sink<'_>) -> Result<(), Rejection> {
+    let mut readings = sink.readings();
+    readings.push(DraftReading::new("status", DraftValue::Text("offline".into())));
+    let mut draft = Draft::new(device, readings);
+    draft.kind = Kind::Status;
+    sink.accept(message, draft)
+}
+
+fn unknown(message: &RawMessage<'_>) -> Rejection {
+    let topic: String = message.topic.chars().take(200).collect();
+    Rejection::new(Reason::UnknownDialect, format!("no dialect is known for the topic or path {topic:?}"))
+}

@@ -1,0 +1,41 @@
+//! What a dialect is, and the table of all of them: adding one is one file and one line here.
+
+use model::{RawMessage, Rejection};
+
+use crate::dialects;
+use crate::sink::Sink;
+
+/// One payload dialect.
+pub(crate) struct Dialect {
+    /// Stable: it is part of event ids and stands in the envelope.
+    pub name: &'static str,
+    /// Raised when the same bytes come to mean something else.
+    pub version: u32,
+    /// The topics or paths that it is known by, for people.
+    pub topics: &'static str,
+    /// Whether a message is of this dialect.
+    pub recognizes: fn(&RawMessage<'_>) -> bool,
+    /// The device that the topic or path names, if it names one.
+    pub device: for<'a> fn(&'a str) -> Option<&'a str>,
+    /// Hands every child to the sink.
+    pub decode: fn(&RawMessage<'_>, &mut Sink<'_>) -> Result<(), Rejection>,
+}
+
+/// All dialects, in the order in which they are tried.
+pub(crate) const DIALECTS: &[&Dialect] = &[
+    &dialects::senml_json::DIALECT,
+    &dialects::senml_cbor::DIALECT,
+    &dialects::envelope::DIALECT,
+    &dialects::flat_json::DIALECT,
+    &dialects::status::DIALECT,
+];
+
+/// A dialect by its name.
+pub(crate) fn find(name: &str) -> Option<&'static Dialect> {
+    DIALECTS.iter().copied().find(|dialect| dialect.name == name)
+}
+
+/// The dialect of a message.
+pub(crate) fn recognize(message: &RawMessage<'_>) -> Option<&'static Dialect> {
+    DIALECTS.iter().copied().find(|dialect| (dialect.recognizes)(message))
+}

@@ -1,0 +1,331 @@
+//! Flat JSON: one object a message, or an array of them; a key a metric.
+//!
+//! `{"observed_at": RFC 3339 or "ts": milliseconds, "<metric>": value, ...}`. A value is a number, a text, a boolean, null (the
+//! sensor has none), or `{"value", "unit", "quality", "observed_at" | "ts"}` where it brings its own. `sequence` (an integer),
+//! `latitude` and `longitude` (together) are the message's. A time that cannot be read is kept as a reading of its own name, and
+//! the time of receipt is used.
+
+use std::borrow::Cow;
+
+use model::event_id::Identity;
+use model::proto::{LocationOrigin, Quality};
+use model::{RawMessage, Reason, Rejection, time};
+
+use super::own_topic::{self, Form};
+use crate::dialect::Dialect;
+use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
+use crate::json::{JsonReader, JsonToken};
+use crate::sink::Sink;
+
+pub(crate) const DIALECT: Dialect = Dialect {
+    name: "flat-json",
+    version: 1,
+    topics: "urban-neuron/v1/devices/{device_id}/telemetry",
+    recognizes: |message| own_topic::form(message) == Some(Form::FlatJson),
+    device: own_topic::telemetry_device,
+    decode,
+};
+
+/// A time in this unit of `ts` is beyond what a claim can keep.
+const MS_MAX: i64 = i64::MAX / 1_000;
+
+fn decode(message: &RawMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection> {
+    let text = payload_text(message.payload)?;
+    let device = own_topic::telemetry_device(message.topic).unwrap_or_default();
+    let mut reader = JsonReader::new(text);
+    match reader.value()? {
+        JsonToken::Object => {
+            object(message, device, &mut reader, sink)?;
+        }
+        JsonToken::Array => {
+            let mut is_first = true;
+            while reader.element(is_first)? {
+                is_first = false;
+                match reader.value()? {
+                    JsonToken::Object => object(message, device, &mut reader, sink)?,
+                    _ => {
+                        return Err(reader.rejection(
+                            Reason::InvalidValue,
+                            "an array holds objects, found another value before",
+                        ));
+                    }
+                }
+            }
+            if is_first {
+                return Err(Rejection::new(Reason::NoReadings, "the array is empty"));
+            }
+        }
+        _ => {
+            return Err(
+                reader.rejection(Reason::InvalidValue, "an object is wanted, found another value before")
+            );
+        }
+    }
+    reader.end()
+}
+
+/// The payload as text: UTF-8, a byte order mark passed over.
+pub(crate) fn payload_text(payload: &[u8]) -> Result<&str, Rejection> {
+    let text = std::str::from_utf8(payload).map_err(|error| {
+        Rejection::new(
+            Reason::InvalidUtf8,
+            format!("the payload is not UTF-8 at byte {}", error.valid_up_to()),
+        )
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_ascii_start().is_empty() {
+        return Err(Rejection::new(Reason::EmptyPayload, "the payload is empty"));
+    }
+    Ok(text)
+}
+
+/// What one object has said so far.
+#[derive(Default)]
+struct Parts {
+    time: Option<DraftTime>,
+    has_time: bool,
+    sequence: Option<i64>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    /// The metrics seen, as far as they fit: enough to find one that stands there twice in all but huge messages.
+    rejection: Option<Rejection>,
+}
+
+/// One message, its opening brace read. A message that is well formed JSON and refused for what it says is one rejected child.
+fn object<'a>(
+    message: &RawMessage<'a>,
+    device: &'a str,
+    reader: &mut JsonReader<'a>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Rejection> {
+    let start = reader.at() - 1;
+    let mut readings = sink.readings();
+    let mut parts = Parts::default();
+    let mut is_first = true;
+    while let Some(key) = reader.key(is_first)? {
+        is_first = false;
+        let at = reader.at();
+        let token = reader.value()?;
+        member(reader, key, token, at, &mut parts, &mut readings)?;
+    }
+    find_duplicate(reader, start, &readings, &mut parts);
+    if let Some(rejection) = parts.rejection {
+        return sink.reject(rejection);
+    }
+    let mut draft = Draft::new(device, readings);
+    draft.time = parts.time;
+    draft.sequence = parts.sequence;
+    if let (Some(latitude), Some(longitude)) = (parts.latitude, parts.longitude) {
+        draft.location = Some((latitude, longitude, LocationOrigin::Device));
+    }
+    let has_own_times = draft.readings.iter().all(|reading| reading.time.is_some());
+    if draft.time.is_some() || draft.sequence.is_some() || has_own_times {
+        draft.identity = Identity::Content(reader.slice(start, reader.at()).as_bytes());
+    }
+    sink.accept(message, draft)
+}
+
+fn member<'a>(
+    reader: &mut JsonReader<'a>,
+    key: Cow<'a, str>,
+    token: JsonToken<'a>,
+    at: usize,
+    parts: &mut Parts,
+    readings: &mut Vec<DraftReading<'a>>,
+) -> Result<(), Rejection> {
+    match &*key {
+        "observed_at" | "ts" => {
+            if std::mem::replace(&mut parts.has_time, true) {
+                let what = "observed_at and ts: one time is wanted, found a second";
+                parts.refuse(reader.rejection_at(at, Reason::DuplicateField, what));
+            }
+            match time_claim(&key, &token) {
+                Some(time) => parts.time = Some(time),
+                None => keep_unreadable_time(reader, key, token, at, parts, readings)?,
+            }
+        }
+        "sequence" if integer(&token).is_some() => parts.sequence = integer(&token),
+        "latitude" if coordinate(&token, 90.0).is_some() => parts.latitude = coordinate(&token, 90.0),
+        "longitude" if coordinate(&token, 180.0).is_some() => parts.longitude = coordinate(&token, 180.0),
+        _ => match token {
+            JsonToken::Object => own_reading(reader, key, at, parts, readings)?,
+            JsonToken::Array => {
+                reader.skip(&JsonToken::Array, DEPTH_MAX)?;
+                let what =
+                    format!("{key}: a number, text, boolean, null or object is wanted, found an array");
+                parts.refuse(reader.rejection_at(at, Reason::InvalidValue, what));
+            }
+            scalar => readings.push(DraftReading::new(key, value(scalar))),
+        },
+    }
+    Ok(())
+}
+
+/// Levels of objects and arrays below a metric that are passed over to say where the message is wrong.
+const DEPTH_MAX: usize = 32;
+
+impl Parts {
+    fn refuse(&mut self, rejection: Rejection) {
+        self.rejection.get_or_insert(rejection);
+    }
+}
+
+/// `{"value": .., "unit": .., "quality": .., "observed_at" | "ts": ..}`, its opening brace read.
+fn own_reading<'a>(
+    reader: &mut JsonReader<'a>,
+    metric: Cow<'a, str>,
+    at: usize,
+    parts: &mut Parts,
+    readings: &mut Vec<DraftReading<'a>>,
+) -> Result<(), Rejection> {
+    let mut reading = DraftReading::new(metric, DraftValue::None);
+    let (mut has_value, mut is_first) = (false, true);
+    while let Some(key) = reader.key(is_first)? {
+        is_first = false;
+        let key_at = reader.at();
+        let token = reader.value()?;
+        match (&*key, token) {
+            (_, token @ (JsonToken::Object | JsonToken::Array)) => {
+                reader.skip(&token, DEPTH_MAX)?;
+                let what = format!("{}.{key}: nested deeper than a reading goes", reading.metric);
+                parts.refuse(reader.rejection_at(key_at, Reason::TooDeep, what));
+            }
+            ("value", token) => {
+                reading.value = value(token);
+                has_value = true;
+            }
+            ("unit", JsonToken::Text(unit)) => reading.unit = unit,
+            ("quality", JsonToken::Text(name)) if quality(&name).is_some() => {
+                reading.quality = quality(&name)
+            }
+            ("observed_at" | "ts", token) if time_claim(&key, &token).is_some() => {
+                reading.time = time_claim(&key, &token)
+            }
+            (other, _) => {
+                let what =
+                    format!("{}.{other}: value, unit, quality, observed_at or ts are wanted", reading.metric);
+                parts.refuse(reader.rejection_at(key_at, Reason::InvalidValue, what));
+            }
+        }
+    }
+    if !has_value {
+        let what = format!("{}: an object without `value`", reading.metric);
+        parts.refuse(reader.rejection_at(at, Reason::InvalidValue, what));
+    }
+    readings.push(reading);
+    Ok(())
+}
+
+fn quality(name: &str) -> Option<Quality> {
+    Some(match name {
+        "good" => Quality::Good,
+        "suspect" => Quality::Suspect,
+        "bad" => Quality::Bad,
+        "maintenance" => Quality::Maintenance,
+        "calibration" => Quality::Calibration,
+        "fault" => Quality::Fault,
+        "over_range" => Quality::OverRange,
+        "comm_fail" => Quality::CommFail,
+        "manual" => Quality::Manual,
+        "missing" => Quality::Missing,
+        _ => return None,
+    })
+}
+
+/// The claim of `observed_at` (RFC 3339) or `ts` (milliseconds, also as text); nothing when it cannot be read.
+fn time_claim(key: &str, token: &JsonToken<'_>) -> Option<DraftTime> {
+    let at_us = match token {
+        JsonToken::Text(text) if key == "observed_at" => time::parse_rfc3339(text).ok()?,
+        JsonToken::Number(digits) if key == "ts" => milliseconds(digits)?,
+        JsonToken::Text(digits) if key == "ts" => {
+            milliseconds(digits).or_else(|| time::parse_rfc3339(digits).ok())?
+        }
+        _ => return None,
+    };
+    Some(DraftTime::of_device(at_us))
+}
+
+fn milliseconds(digits: &str) -> Option<i64> {
+    if let Ok(ms) = digits.parse::<i64>() {
+        return Some(ms.clamp(-MS_MAX, MS_MAX) * 1_000);
+    }
+    // A fraction, an exponent, or more digits than an i64 has; the cast saturates.
+    let ms = digits.parse::<f64>().ok().filter(|ms| !ms.is_nan())?;
+    Some((ms * 1_000.0).round() as i64)
+}
+
+/// A time that cannot be read says nothing about when, but it is what the device sent.
+fn keep_unreadable_time<'a>(
+    reader: &mut JsonReader<'a>,
+    key: Cow<'a, str>,
+    token: JsonToken<'a>,
+    at: usize,
+    parts: &mut Parts,
+    readings: &mut Vec<DraftReading<'a>>,
+) -> Result<(), Rejection> {
+    match token {
+        JsonToken::Null => {}
+        JsonToken::Object | JsonToken::Array => {
+            reader.skip(&token, DEPTH_MAX)?;
+            let what = format!("{key}: a time is wanted, found an object or array");
+            parts.refuse(reader.rejection_at(at, Reason::InvalidTime, what));
+        }
+        scalar => {
+            let mut reading = DraftReading::new(key, value(scalar));
+            reading.quality = Some(Quality::Suspect);
+            readings.push(reading);
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn value(token: JsonToken<'_>) -> DraftValue<'_> {
+    match token {
+        JsonToken::Number(digits) => number(digits),
+        JsonToken::Text(text) => DraftValue::Text(text),
+        JsonToken::Boolean(boolean) => DraftValue::Boolean(boolean),
+        JsonToken::Null | JsonToken::Object | JsonToken::Array => DraftValue::None,
+    }
+}
+
+/// Integers stay integers; what no double holds, or what would lose digits, says so.
+#[inline]
+pub(crate) fn number(digits: &str) -> DraftValue<'static> {
+    let is_integer = !digits.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    if is_integer && digits != "-0" {
+        if let Ok(integer) = digits.parse::<i64>() {
+            return DraftValue::Integer(integer);
+        }
+        return DraftValue::Unrepresentable(digits.parse().unwrap_or(f64::NAN));
+    }
+    match digits.parse::<f64>() {
+        Ok(number) if number.is_finite() => DraftValue::Number(number),
+        _ => DraftValue::Unrepresentable(f64::INFINITY),
+    }
+}
+
+fn integer(token: &JsonToken<'_>) -> Option<i64> {
+    if let JsonToken::Number(digits) = token { digits.parse().ok() } else { None }
+}
+
+fn coordinate(token: &JsonToken<'_>, limit: f64) -> Option<f64> {
+    let JsonToken::Number(digits) = token else { return None };
+    digits.parse::<f64>().ok().filter(|degrees| degrees.abs() <= limit)
+}
+
+/// A metric that stands there twice leaves it open which one counts.
+fn find_duplicate(reader: &JsonReader<'_>, start: usize, readings: &[DraftReading<'_>], parts: &mut Parts) {
+    const PAIRWISE_MAX: usize = 16;
+    let duplicate = if readings.len() <= PAIRWISE_MAX {
+        let mut earlier = readings.iter().enumerate().skip(1);
+        earlier.find(|(at, reading)| readings[..*at].iter().any(|other| other.metric == reading.metric))
+    } else {
+        let mut seen = hashbrown::HashSet::with_capacity(readings.len());
+        readings.iter().enumerate().find(|(_, reading)| !seen.insert(&reading.metric))
+    };
+    if let Some((_, reading)) = duplicate {
+        let what = format!("{}: the metric stands twice in the object", reading.metric);
+        parts.refuse(reader.rejection_at(start, Reason::DuplicateField, what));
+    }
+}

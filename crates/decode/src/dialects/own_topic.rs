@@ -1,0 +1,66 @@
+//! The product's own topics, and which of the forms that they take a payload has.
+
+use model::RawMessage;
+
+const DEVICES: &str = "urban-neuron/v1/devices/";
+
+/// The device of `urban-neuron/v1/devices/{device_id}/{last}`.
+pub(crate) fn device<'a>(topic: &'a str, last: &str) -> Option<&'a str> {
+    topic.strip_prefix(DEVICES)?.strip_suffix(last)?.strip_suffix('/')
+}
+
+/// The device of a telemetry topic.
+pub(crate) fn telemetry_device(topic: &str) -> Option<&str> {
+    device(topic, "telemetry")
+}
+
+/// What a payload on a telemetry topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    FlatJson,
+    SenmlJson,
+    SenmlCbor,
+    Envelope,
+}
+
+/// The form, by the content type where one is given, else by the first bytes; nothing on other topics.
+pub(crate) fn form(message: &RawMessage<'_>) -> Option<Form> {
+    let device = telemetry_device(message.topic)?;
+    let by_type = match message.content_type {
+        "" => None,
+        "application/senml+json" => Some(Form::SenmlJson),
+        "application/senml+cbor" => Some(Form::SenmlCbor),
+        "application/json" => Some(json_form(message.payload)),
+        "application/protobuf" | "application/x-protobuf" => Some(Form::Envelope),
+        _ => None,
+    };
+    Some(by_type.unwrap_or_else(|| by_bytes(message.payload, device)))
+}
+
+fn by_bytes(payload: &[u8], device: &str) -> Form {
+    // Field 1 of the envelope is the device id. Its key is also a line feed, so that this comes before white space.
+    if let [0x0a, len, rest @ ..] = payload
+        && usize::from(*len) == device.len()
+        && rest.starts_with(device.as_bytes())
+    {
+        return Form::Envelope;
+    }
+    match payload.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => json_form(payload),
+        Some(0x80..=0x9f) => Form::SenmlCbor,
+        _ => Form::FlatJson,
+    }
+}
+
+/// An array is SenML when the first key in it is one of its labels; flat messages begin with a name of their own.
+fn json_form(payload: &[u8]) -> Form {
+    const LABELS: [&[u8]; 15] = [
+        b"bn", b"bt", b"bu", b"bv", b"bs", b"bver", b"n", b"u", b"v", b"vs", b"vb", b"vd", b"s", b"t", b"ut",
+    ];
+    let mut bytes = payload.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+    if bytes.next() != Some(b'[') || bytes.next() != Some(b'{') || bytes.next() != Some(b'"') {
+        return Form::FlatJson;
+    }
+    let key: Vec<u8> = bytes.take_while(|byte| *byte != b'"').take(8).collect();
+    if LABELS.contains(&key.as_slice()) { Form::SenmlJson } else { Form::FlatJson }
+}

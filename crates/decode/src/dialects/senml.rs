@@ -1,0 +1,163 @@
+//! SenML (RFC 8428): how the records of a pack resolve, whichever form they came in.
+
+use std::borrow::Cow;
+
+use model::event_id::Identity;
+use model::{RawMessage, Reason, Rejection};
+
+use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
+use crate::sink::Sink;
+
+/// Version of SenML that is understood, section 4.4.
+const VERSION: i64 = 10;
+
+/// Times below this are relative to now, section 4.5.3; seconds.
+const RELATIVE_SECONDS_MAX: f64 = 268_435_456.0;
+
+/// One record as it stands in the pack.
+#[derive(Debug, Default)]
+pub(crate) struct Record<'a> {
+    pub base_name: Option<Cow<'a, str>>,
+    /// Seconds.
+    pub base_time: Option<f64>,
+    pub base_unit: Option<Cow<'a, str>>,
+    pub base_value: Option<f64>,
+    pub base_sum: Option<f64>,
+    pub base_version: Option<i64>,
+    pub name: Option<Cow<'a, str>>,
+    pub unit: Option<Cow<'a, str>>,
+    pub value: Option<DraftValue<'a>>,
+    pub sum: Option<f64>,
+    /// Seconds.
+    pub time: Option<f64>,
+    /// More than one of `v`, `vs`, `vb`, `vd`, or a label twice.
+    pub is_ambiguous: bool,
+}
+
+/// The base fields in force, section 4.1, and the readings so far.
+pub(crate) struct Pack<'a> {
+    base_name: Cow<'a, str>,
+    base_time: f64,
+    base_unit: Cow<'a, str>,
+    base_value: Option<f64>,
+    base_sum: f64,
+    version: Option<i64>,
+    records: usize,
+    has_relative_time: bool,
+    readings: Vec<DraftReading<'a>>,
+}
+
+impl<'a> Pack<'a> {
+    pub(crate) fn new(readings: Vec<DraftReading<'a>>) -> Self {
+        Pack {
+            base_name: Cow::Borrowed(""),
+            base_time: 0.0,
+            base_unit: Cow::Borrowed(""),
+            base_value: None,
+            base_sum: 0.0,
+            version: None,
+            records: 0,
+            has_relative_time: false,
+            readings,
+        }
+    }
+
+    /// Takes the next record.
+    pub(crate) fn record(&mut self, record: Record<'a>, received_at_us: i64) -> Result<(), Rejection> {
+        let number = self.records;
+        let refuse =
+            |reason, what: String| Err(Rejection::new(reason, format!("SenML record {number}: {what}")));
+        self.records += 1;
+        if record.is_ambiguous {
+            return refuse(Reason::MalformedSenml, "more than one value, or a label twice".to_owned());
+        }
+        if let Some(version) = record.base_version {
+            if self.version.is_some_and(|earlier| earlier != version) {
+                return refuse(Reason::MalformedSenml, format!("bver {version} after another one"));
+            }
+            if version > VERSION || version < 1 {
+                return refuse(
+                    Reason::UnsupportedVersion,
+                    format!("bver {version}, 1 to {VERSION} is understood"),
+                );
+            }
+            self.version = Some(version);
+        }
+        if let Some(name) = record.base_name {
+            self.base_name = name;
+        }
+        self.base_time = record.base_time.unwrap_or(self.base_time);
+        if let Some(unit) = record.base_unit {
+            self.base_unit = unit;
+        }
+        self.base_value = record.base_value.or(self.base_value);
+        self.base_sum = record.base_sum.unwrap_or(self.base_sum);
+
+        let value = match (record.value, record.sum) {
+            (Some(DraftValue::Number(number)), _) => self.with_base(number),
+            (Some(DraftValue::Integer(integer)), _) => match self.base_value {
+                Some(_) => self.with_base(integer as f64),
+                None => DraftValue::Integer(integer),
+            },
+            (Some(other), _) => other,
+            (None, Some(sum)) => DraftValue::Number(sum + self.base_sum),
+            // Base fields only, section 4.2; a base value alone is a value too.
+            (None, None) => match self.base_value {
+                Some(base) if record.name.is_some() => DraftValue::Number(base),
+                _ => return Ok(()),
+            },
+        };
+        let metric = metric(&self.base_name, record.name.as_deref());
+        if metric.is_empty() {
+            return refuse(Reason::InvalidMetric, "the name has nothing but the device in it".to_owned());
+        }
+        let mut reading = DraftReading::new(metric, value);
+        reading.unit = record.unit.unwrap_or_else(|| self.base_unit.clone());
+        reading.time = self.time(record.time, received_at_us);
+        self.readings.push(reading);
+        Ok(())
+    }
+
+    fn with_base(&self, value: f64) -> DraftValue<'a> {
+        DraftValue::Number(value + self.base_value.unwrap_or(0.0))
+    }
+
+    /// The resolved time; nothing where the record and the base say none.
+    fn time(&mut self, time: Option<f64>, received_at_us: i64) -> Option<DraftTime> {
+        let seconds = self.base_time + time.unwrap_or(0.0);
+        if time.is_none() && self.base_time == 0.0 {
+            return None;
+        }
+        // The casts saturate: a time beyond the years has its verdict all the same.
+        let us = (seconds * 1e6).round() as i64;
+        if seconds.abs() < RELATIVE_SECONDS_MAX {
+            self.has_relative_time = true;
+            return Some(DraftTime::of_device(received_at_us.saturating_add(us)));
+        }
+        Some(DraftTime::of_device(us))
+    }
+
+    /// Hands the pack on as one message of the device.
+    pub(crate) fn finish(
+        self,
+        message: &RawMessage<'a>,
+        device: &'a str,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Rejection> {
+        let has_times = self.readings.iter().all(|reading| reading.time.is_some());
+        let mut draft = Draft::new(device, self.readings);
+        // A time that is relative to receipt differs in every resend: it names no event.
+        if has_times && !self.has_relative_time {
+            draft.identity = Identity::Content(message.payload);
+        }
+        sink.accept(message, draft)
+    }
+}
+
+/// The resolved name less what names the device: a base name that is a URN is its own name for itself.
+fn metric(base_name: &str, name: Option<&str>) -> String {
+    let is_separator = |c: char| matches!(c, ':' | '/' | '_' | '-' | '.' | ' ');
+    let name = name.unwrap_or_default();
+    let resolved = if base_name.starts_with("urn:") { name.to_owned() } else { format!("{base_name}{name}") };
+    resolved.trim_matches(is_separator).to_owned()
+}

@@ -1,0 +1,224 @@
+//! Where dialects put the children of a message: each is checked, normalized, named and encoded at once, in buffers that live as
+//! long as the decoder.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use model::catalog::{self, Catalog};
+use model::event_id::{EventIds, Identity};
+use model::proto::{Flag, Kind};
+use model::{Position, RawMessage, Reason, Rejection};
+
+use crate::dialect::Dialect;
+use crate::draft::{Draft, DraftReading, DraftValue, recycle};
+use crate::encode::{self, Head, SourceHead};
+use crate::normalize::{Times, normalize};
+
+/// Readings of one message at most.
+pub const READINGS_MAX: usize = 4_096;
+
+/// Children of one payload at most.
+pub const CHILDREN_MAX: u32 = 4_096;
+
+/// What one decoder keeps between messages.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    pub catalog: Arc<Catalog>,
+    pub event_ids: EventIds,
+    /// The encoded records, one behind the other.
+    pub records: Vec<u8>,
+    /// The device ids of the children, one behind the other.
+    pub device_ids: String,
+    pub children: Vec<ChildSpan>,
+    pub rejected: Vec<(u32, Rejection)>,
+    pub readings: Vec<DraftReading<'static>>,
+}
+
+/// Where one child stands in the buffers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChildSpan {
+    pub index: u32,
+    pub record_end: usize,
+    pub device_id_end: usize,
+}
+
+/// A second try of a dead letter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redrive<'r> {
+    pub dead_letter: Position,
+    /// The children to try; all when not given.
+    pub only: Option<&'r [u32]>,
+}
+
+/// Takes the children of one message.
+pub(crate) struct Sink<'s> {
+    buffers: &'s mut Buffers,
+    dialect: &'static Dialect,
+    redrive: Option<Redrive<'s>>,
+    index: u32,
+}
+
+impl<'s> Sink<'s> {
+    pub(crate) fn new(
+        buffers: &'s mut Buffers,
+        dialect: &'static Dialect,
+        redrive: Option<Redrive<'s>>,
+    ) -> Self {
+        buffers.records.clear();
+        buffers.device_ids.clear();
+        buffers.children.clear();
+        buffers.rejected.clear();
+        Sink { buffers, dialect, redrive, index: 0 }
+    }
+
+    /// An empty list for the readings of the next child; [`Sink::accept`] takes its allocation back.
+    pub(crate) fn readings<'a>(&mut self) -> Vec<DraftReading<'a>> {
+        recycle(std::mem::take(&mut self.buffers.readings))
+    }
+
+    /// The next child, as the dialect found it.
+    pub(crate) fn accept(&mut self, message: &RawMessage<'_>, draft: Draft<'_>) -> Result<(), Rejection> {
+        let index = self.next_index()?;
+        if self.is_wanted(index) {
+            match check(&draft) {
+                Ok(()) => self.encode(message, &draft, index),
+                Err(rejection) => self.buffers.rejected.push((index, rejection)),
+            }
+        }
+        self.buffers.readings = recycle(draft.readings);
+        Ok(())
+    }
+
+    /// The next child is refused.
+    pub(crate) fn reject(&mut self, rejection: Rejection) -> Result<(), Rejection> {
+        let index = self.next_index()?;
+        if self.is_wanted(index) {
+            self.buffers.rejected.push((index, rejection));
+        }
+        Ok(())
+    }
+
+    fn next_index(&mut self) -> Result<u32, Rejection> {
+        if self.index >= CHILDREN_MAX {
+            return Err(Rejection::new(
+                Reason::TooMany,
+                format!("more than {CHILDREN_MAX} messages in one payload"),
+            ));
+        }
+        self.index += 1;
+        Ok(self.index - 1)
+    }
+
+    fn is_wanted(&self, index: u32) -> bool {
+        self.redrive.and_then(|redrive| redrive.only).is_none_or(|only| only.contains(&index))
+    }
+
+    fn encode(&mut self, message: &RawMessage<'_>, draft: &Draft<'_>, index: u32) {
+        let is_historical = draft.is_historical || self.redrive.is_some();
+        let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
+        let times = Times::decide(claim, message.received_at_us, is_historical);
+        let identity = if message.is_retained {
+            Identity::Content2(message.topic.as_bytes(), message.payload)
+        } else {
+            draft.identity
+        };
+        let name = self.dialect.name;
+        let Buffers { catalog, event_ids, records, device_ids, children, .. } = &mut *self.buffers;
+        let position = self.redrive.map(|redrive| redrive.dead_letter.to_string());
+        let (event_id, redelivery_key) = match (identity, &position) {
+            (Identity::None, Some(position)) => {
+                let identity = Identity::Id(position.as_bytes());
+                (event_ids.event_id(message.publisher, &draft.device_id, name, identity, index), None)
+            }
+            (Identity::None, None) => {
+                let key = message.packet_id.map(|packet_id| {
+                    event_ids.redelivery_key(
+                        message.publisher,
+                        packet_id,
+                        message.topic,
+                        message.payload,
+                        index,
+                    )
+                });
+                (event_ids.event_id(message.publisher, &draft.device_id, name, identity, index), key)
+            }
+            _ => (event_ids.event_id(message.publisher, &draft.device_id, name, identity, index), None),
+        };
+        let head = Head {
+            device_id: &draft.device_id,
+            event_id,
+            times,
+            received_at_us: message.received_at_us,
+            kind: if message.is_will { Kind::Status } else { draft.kind },
+            domain: if draft.domain.is_empty() { "unknown" } else { draft.domain },
+            asset_id: &draft.asset_id,
+            location: draft.location,
+            sequence: draft.sequence,
+            flags: flags(message, draft, is_historical),
+            redelivery_key,
+            source: SourceHead {
+                adapter: message.adapter.name(),
+                protocol: message.adapter.protocol(),
+                topic: message.topic,
+                gateway_id: &draft.gateway_id,
+                codec: name,
+                codec_version: self.dialect.version,
+            },
+        };
+        let readings = draft.readings.iter().map(|reading| {
+            let times = match reading.time.or(draft.time) {
+                same if same == claim => times,
+                own => Times::decide(own, message.received_at_us, is_historical),
+            };
+            normalize(reading, catalog, times)
+        });
+        encode::telemetry(records, &head, readings);
+        device_ids.push_str(&draft.device_id);
+        children.push(ChildSpan { index, record_end: records.len(), device_id_end: device_ids.len() });
+    }
+}
+
+fn flags(message: &RawMessage<'_>, draft: &Draft<'_>, is_historical: bool) -> u32 {
+    let flag = |is_set: bool, flag: Flag| if is_set { flag as u32 } else { 0 };
+    flag(message.is_retained, Flag::Retained)
+        | flag(is_historical, Flag::Historical)
+        | flag(draft.is_simulated, Flag::Simulated)
+        | flag(message.is_redelivered, Flag::Redelivered)
+}
+
+fn check(draft: &Draft<'_>) -> Result<(), Rejection> {
+    model::device_id::check(&draft.device_id)
+        .map_err(|error| Rejection::new(Reason::InvalidDeviceId, format!("device_id: {error}")))?;
+    if draft.readings.is_empty() {
+        return Err(Rejection::new(Reason::NoReadings, "the message has no reading"));
+    }
+    if draft.readings.len() > READINGS_MAX {
+        return Err(Rejection::new(
+            Reason::TooMany,
+            format!("more than {READINGS_MAX} readings in one message"),
+        ));
+    }
+    for reading in &draft.readings {
+        catalog::check_name(&reading.metric).map_err(|error| {
+            Rejection::new(Reason::InvalidMetric, format!("{:?}: {error}", shorten(&reading.metric)))
+        })?;
+        if let DraftValue::Text(text) = &reading.value
+            && text.len() > TEXT_BYTES_MAX
+        {
+            let what = format!(
+                "{}: a text has at most {TEXT_BYTES_MAX} bytes, found {}",
+                reading.metric,
+                text.len()
+            );
+            return Err(Rejection::new(Reason::InvalidValue, what));
+        }
+    }
+    Ok(())
+}
+
+/// Longest text value, bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 65_536;
+
+fn shorten(name: &Cow<'_, str>) -> String {
+    name.chars().take(40).collect()
+}
