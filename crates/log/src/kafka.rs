@@ -144,8 +144,11 @@ impl Log for KafkaLog {
         if let Some(cause) = shared.health.down() {
             return Some(cause);
         }
-        let waited = producers.iter().filter_map(|producer| producer.waiting_since()).min()?.elapsed();
-        let reason = shared.health.last().map_or_else(String::new, |(_, reason)| format!(": {reason}"));
+        let since = producers.iter().filter_map(|producer| producer.waiting_since()).min()?;
+        // An older error is of another trouble.
+        let error = shared.health.last().filter(|error| error.at >= since);
+        let reason = error.map_or_else(String::new, |error| format!(": {}", error.reason));
+        let waited = since.elapsed();
         (waited > REPORT_WAIT_SOUND)
             .then(|| format!("kafka has not acknowledged a record for {} s{reason}", waited.as_secs()))
     }

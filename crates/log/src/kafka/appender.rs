@@ -179,16 +179,16 @@ impl Drop for KafkaAppender {
     /// What is in flight and not reported is abandoned: nobody was told that it is durable.
     fn drop(&mut self) {
         self.producer.stop();
-        if let Some(reports) = self.reports.take() {
-            // A panic there has been printed, and there is no one left to tell.
-            let _ = reports.join();
+        if let Some(reports) = self.reports.take()
+            && reports.join().is_err()
+        {
+            tracing::error!("the thread of delivery reports panicked");
         }
     }
 }
 
 /// What the appender, its reporting thread and the log share.
 pub(super) struct Producer {
-    // Before the handle, so that it is destroyed first.
     events: Queue,
     handle: Arc<Handle>,
     health: Arc<Health>,

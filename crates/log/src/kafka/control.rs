@@ -28,7 +28,6 @@ pub(super) struct Control {
 }
 
 struct Watch {
-    // Before the handle, so that it is destroyed first.
     events: Queue,
     handle: Arc<Handle>,
     health: Arc<Health>,
@@ -75,12 +74,14 @@ impl Control {
             }
             match self.watch.health.last() {
                 // These do not mend by waiting.
-                Some((RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL, reason)) => {
-                    return Err(Error::Refused(format!("kafka: {reason}")));
+                Some(error)
+                    if matches!(error.code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) =>
+                {
+                    return Err(Error::Refused(format!("kafka: {}", error.reason)));
                 }
                 _ if Instant::now() < deadline => {}
                 last => {
-                    let code = last.map_or(RDKafkaErrorCode::OperationTimedOut, |(code, _)| code);
+                    let code = last.map_or(RDKafkaErrorCode::OperationTimedOut, |error| error.code);
                     return Err(Error::Kafka { action: "reach a broker", source: KafkaError::Global(code) });
                 }
             }
@@ -110,9 +111,10 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.watch.is_stopped.store(true, Ordering::SeqCst);
         self.watch.events.wake();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed, and there is no one left to tell.
-            let _ = thread.join();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the control client panicked");
         }
     }
 }
@@ -140,7 +142,7 @@ impl Watch {
         match self.handle.client().fetch_metadata(Some(&self.probed_topic), PROBE_WAIT_MAX) {
             Ok(_) => self.health.set_up(),
             Err(error) => {
-                let reason = self.health.last().map_or_else(|| error.to_string(), |(_, reason)| reason);
+                let reason = self.health.last().map_or_else(|| error.to_string(), |last| last.reason);
                 self.health.set_down(format!("no kafka broker answers: {reason}"));
             }
         }

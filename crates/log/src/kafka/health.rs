@@ -1,5 +1,7 @@
 //! What librdkafka says beside its answers: its log lines and errors, and whether brokers answer at all.
 
+use std::time::Instant;
+
 use parking_lot::Mutex;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -7,7 +9,15 @@ use rdkafka::types::RDKafkaErrorCode;
 #[derive(Debug, Default)]
 pub(super) struct Health {
     down: Mutex<Option<String>>,
-    last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    last: Mutex<Option<LastError>>,
+}
+
+/// The latest error that was no answer to a call.
+#[derive(Clone, Debug)]
+pub(super) struct LastError {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) reason: String,
+    pub(super) at: Instant,
 }
 
 impl Health {
@@ -16,12 +26,11 @@ impl Health {
         tracing::warn!(%code, reason, "kafka error");
         // Which broker and why is worth more than that all of them are.
         if code != RDKafkaErrorCode::AllBrokersDown {
-            *self.last.lock() = Some((code, reason));
+            *self.last.lock() = Some(LastError { code, reason, at: Instant::now() });
         }
     }
 
-    /// The latest error that was no answer.
-    pub(super) fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
+    pub(super) fn last(&self) -> Option<LastError> {
         self.last.lock().clone()
     }
 

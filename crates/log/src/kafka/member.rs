@@ -21,7 +21,6 @@ pub(super) enum Change {
 }
 
 pub(super) struct Member {
-    // Before the handle, so that it is destroyed first.
     events: Queue,
     handle: Arc<Handle>,
     health: Arc<Health>,

@@ -1,8 +1,9 @@
 //! The part of librdkafka that rdkafka's safe clients do not reach, and all the unsafe code of this crate.
 //!
 //! It exists for speed: delivery reports and fetched messages come in arrays here and one by one there, which measured
-//! 0.74 us of CPU a message against 1.25-1.48 to produce, and 0.28 us against 0.58 to consume. Types own what they point
-//! to and keep their client alive through an [`Arc`]; librdkafka's objects may be used from any thread at once. Nothing here knows tickets, batches or the port.
+//! 0.74 us of CPU a message against 1.25-1.48 to produce, and 0.28 us against 0.58 to consume; and a topic's id cannot be had
+//! otherwise. Each type owns what it points to and keeps its client alive, so that none can outlive it; librdkafka's objects
+//! may be used from any thread at once. Nothing here knows tickets, batches or the port.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
@@ -112,8 +113,8 @@ impl Handle {
 /// A queue of events or messages.
 pub(super) struct Queue {
     ptr: *mut rd::rd_kafka_queue_t,
-    // Destroyed after the queue.
-    _handle: Arc<Handle>,
+    // Dropped after the queue is destroyed.
+    handle: Arc<Handle>,
 }
 
 // SAFETY: librdkafka locks its queues itself.
@@ -125,26 +126,26 @@ impl Queue {
     /// Where the client's own events come: delivery reports, errors, log lines.
     pub(super) fn main(handle: &Arc<Handle>) -> Queue {
         // SAFETY: the client is alive; it always has a main queue.
-        Queue { ptr: unsafe { rd::rd_kafka_queue_get_main(handle.ptr()) }, _handle: Arc::clone(handle) }
+        Queue { ptr: unsafe { rd::rd_kafka_queue_get_main(handle.ptr()) }, handle: Arc::clone(handle) }
     }
 
     /// Where a group member's events come, its main queue's among them; `None` for a client without a group.
     pub(super) fn group(handle: &Arc<Handle>) -> Option<Queue> {
         // SAFETY: the client is alive.
         let ptr = unsafe { rd::rd_kafka_queue_get_consumer(handle.ptr()) };
-        (!ptr.is_null()).then(|| Queue { ptr, _handle: Arc::clone(handle) })
+        (!ptr.is_null()).then(|| Queue { ptr, handle: Arc::clone(handle) })
     }
 
     pub(super) fn new(handle: &Arc<Handle>) -> Queue {
         // SAFETY: the client is alive; the call never fails.
-        Queue { ptr: unsafe { rd::rd_kafka_queue_new(handle.ptr()) }, _handle: Arc::clone(handle) }
+        Queue { ptr: unsafe { rd::rd_kafka_queue_new(handle.ptr()) }, handle: Arc::clone(handle) }
     }
 
     /// The next event; `wait` `None` is until there is one or [`Queue::wake`] is called.
     pub(super) fn poll(&self, wait: Option<Duration>) -> Option<Event> {
         // SAFETY: the queue is alive.
         let ptr = unsafe { rd::rd_kafka_queue_poll(self.ptr, wait.map_or(-1, millis)) };
-        (!ptr.is_null()).then(|| NativeEvent(ptr).read())
+        (!ptr.is_null()).then(|| NativeEvent { ptr, _handle: Arc::clone(&self.handle) }.read())
     }
 
     /// Makes one waiting, or the next, poll return with nothing.
@@ -153,7 +154,7 @@ impl Queue {
         unsafe { rd::rd_kafka_queue_yield(self.ptr) };
     }
 
-    /// Fills `messages` with what is there, waiting for the first of it.
+    /// Fills `messages`, which are of the same client, with what is there, waiting for the first of it.
     pub(super) fn consume(&self, wait: Duration, messages: &mut Messages) {
         messages.clear();
         // Asked for many, the call waits until it has them all: so it is asked for one first.
@@ -204,7 +205,11 @@ pub(super) enum Event {
     Other,
 }
 
-struct NativeEvent(*mut rd::rd_kafka_event_t);
+struct NativeEvent {
+    ptr: *mut rd::rd_kafka_event_t,
+    // Dropped after the event is destroyed.
+    _handle: Arc<Handle>,
+}
 
 // SAFETY: an event is owned by who polled it.
 unsafe impl Send for NativeEvent {}
@@ -214,16 +219,16 @@ impl NativeEvent {
         // SAFETY: the event is alive until `self` is dropped; what it lends is copied before. Each accessor is called for
         // the event types that it is documented for.
         unsafe {
-            match rd::rd_kafka_event_type(self.0) {
+            match rd::rd_kafka_event_type(self.ptr) {
                 rd::RD_KAFKA_EVENT_DR => Event::Deliveries(Deliveries(self)),
                 rd::RD_KAFKA_EVENT_ERROR => Event::Error {
-                    code: rd::rd_kafka_event_error(self.0).into(),
-                    reason: text(rd::rd_kafka_event_error_string(self.0)),
-                    is_fatal: rd::rd_kafka_event_error_is_fatal(self.0) != 0,
+                    code: rd::rd_kafka_event_error(self.ptr).into(),
+                    reason: text(rd::rd_kafka_event_error_string(self.ptr)),
+                    is_fatal: rd::rd_kafka_event_error_is_fatal(self.ptr) != 0,
                 },
                 rd::RD_KAFKA_EVENT_LOG => self.read_log(),
                 rd::RD_KAFKA_EVENT_REBALANCE => self.read_rebalance(),
-                rd::RD_KAFKA_EVENT_OFFSET_COMMIT => match check(rd::rd_kafka_event_error(self.0)) {
+                rd::RD_KAFKA_EVENT_OFFSET_COMMIT => match check(rd::rd_kafka_event_error(self.ptr)) {
                     Err(code) => Event::CommitFailed(code),
                     Ok(()) => Event::Other,
                 },
@@ -236,7 +241,7 @@ impl NativeEvent {
         let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
         // SAFETY: the event is a log event and alive; the strings are its own and copied.
         unsafe {
-            match rd::rd_kafka_event_log(self.0, &mut facility, &mut line, &mut level) {
+            match rd::rd_kafka_event_log(self.ptr, &mut facility, &mut line, &mut level) {
                 0 => Event::Log { level, facility: text(facility), text: text(line) },
                 _ => Event::Other,
             }
@@ -246,11 +251,11 @@ impl NativeEvent {
     fn read_rebalance(&self) -> Event {
         // SAFETY: the event is a rebalance event and alive; the list is its own, and `cnt` elements long.
         let (code, partitions) = unsafe {
-            let list = rd::rd_kafka_event_topic_partition_list(self.0);
+            let list = rd::rd_kafka_event_topic_partition_list(self.ptr);
             let partitions = list.as_ref().map_or_else(Vec::new, |list| {
                 (0..list.cnt as usize).map(|index| (*list.elems.add(index)).partition as u32).collect()
             });
-            (rd::rd_kafka_event_error(self.0), partitions)
+            (rd::rd_kafka_event_error(self.ptr), partitions)
         };
         match code {
             rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assigned(partitions),
@@ -262,7 +267,7 @@ impl NativeEvent {
 impl Drop for NativeEvent {
     fn drop(&mut self) {
         // SAFETY: the event is owned and destroyed once.
-        unsafe { rd::rd_kafka_event_destroy(self.0) };
+        unsafe { rd::rd_kafka_event_destroy(self.ptr) };
     }
 }
 
@@ -285,7 +290,7 @@ impl Deliveries {
         loop {
             // SAFETY: the event is a delivery event and alive, and the call fills at most `CHUNK` pointers, to messages
             // that live as long as the event.
-            let found = unsafe { rd::rd_kafka_event_message_array(self.0.0, chunk.as_mut_ptr(), CHUNK) };
+            let found = unsafe { rd::rd_kafka_event_message_array(self.0.ptr, chunk.as_mut_ptr(), CHUNK) };
             for message in &chunk[..found] {
                 // SAFETY: as above; librdkafka writes a message no more once it is reported.
                 let message: &rd::rd_kafka_message_t = unsafe { &**message };
@@ -414,6 +419,7 @@ impl TopicHandle {
 
     /// Begins to fetch a partition into `queue`.
     pub(super) fn start(&self, partition: u32, offset: i64, queue: &Queue) -> KafkaResult<()> {
+        debug_assert!(Arc::ptr_eq(&self.handle, &queue.handle));
         // SAFETY: topic and queue are alive and of one client.
         match unsafe { rd::rd_kafka_consume_start_queue(self.ptr, partition as i32, offset, queue.ptr) } {
             0 => Ok(()),
@@ -442,6 +448,8 @@ impl Drop for TopicHandle {
 pub(super) struct Messages {
     held: Vec<*mut rd::rd_kafka_message_t>,
     room: usize,
+    // Dropped after the messages are destroyed.
+    _handle: Arc<Handle>,
 }
 
 // SAFETY: messages are owned by who consumed them.
@@ -469,9 +477,9 @@ pub(super) struct IncomingRecord<'a> {
 }
 
 impl Messages {
-    /// At most `room` at a time.
-    pub(super) fn with_room(room: usize) -> Messages {
-        Messages { held: Vec::with_capacity(room), room }
+    /// At most `room` of this client's at a time.
+    pub(super) fn with_room(room: usize, handle: &Arc<Handle>) -> Messages {
+        Messages { held: Vec::with_capacity(room), room, _handle: Arc::clone(handle) }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Incoming<'_>> {
@@ -580,10 +588,11 @@ pub(super) fn describe_topics(
         rd::rd_kafka_DescribeTopics(handle.ptr(), topics, options, queue.ptr);
         rd::rd_kafka_TopicCollection_destroy(topics);
         rd::rd_kafka_AdminOptions_destroy(options);
-        let answer = NativeEvent(rd::rd_kafka_queue_poll(queue.ptr, -1));
-        check(rd::rd_kafka_event_error(answer.0)).map_err(KafkaError::Global)?;
+        let answer = rd::rd_kafka_queue_poll(queue.ptr, -1);
+        let answer = NativeEvent { ptr: answer, _handle: Arc::clone(handle) };
+        check(rd::rd_kafka_event_error(answer.ptr)).map_err(KafkaError::Global)?;
         let mut count = 0;
-        let result = rd::rd_kafka_event_DescribeTopics_result(answer.0);
+        let result = rd::rd_kafka_event_DescribeTopics_result(answer.ptr);
         let found = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
         Ok((0..count).map(|index| read_description(*found.add(index))).collect())
     }

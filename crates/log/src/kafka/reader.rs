@@ -34,7 +34,6 @@ pub struct KafkaReader {
     partitions: Vec<Option<Reading>>,
     ready: VecDeque<Result<ReadEvent, Error>>,
     header_bytes: Vec<u8>,
-    // In this order: each is destroyed before what it came from.
     messages: Messages,
     fetched: Queue,
     events: Queue,
@@ -71,7 +70,7 @@ impl KafkaReader {
             partitions,
             ready: VecDeque::new(),
             header_bytes: Vec::new(),
-            messages: Messages::with_room(MESSAGES_MAX),
+            messages: Messages::with_room(MESSAGES_MAX, &handle),
             fetched: Queue::new(&handle),
             events: Queue::main(&handle),
             topic_handle: TopicHandle::new(&handle, &kafka_topic).map_err(source("open a topic"))?,
@@ -234,6 +233,14 @@ impl Reader for KafkaReader {
         };
         let cached = self.handle.cached_watermarks(&self.kafka_topic, partition).map_or(0, |(_, next)| next);
         Ok(cached.max(reading.end_at_start).max(reading.next))
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        if let Some((consumer, member)) = &mut self.member {
+            member.commit(self.shared.take_released(*consumer));
+        }
     }
 }
 

@@ -61,7 +61,11 @@ fn what_became_durable_is_there_once_after_the_broker_was_killed_under_load() {
             log.trouble()
         });
         assert!(trouble.contains("kafka"), "{trouble}");
-        assert!(!appender.has_room() && load.durable < *load.covered.keys().last().unwrap());
+        until("the load stands still", || {
+            load.step(&mut appender);
+            (!appender.has_room()).then_some(())
+        });
+        assert!(load.durable < *load.covered.keys().last().unwrap());
         broker.restart().unwrap();
         until("the trouble is over by itself", || {
             load.step(&mut appender);

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use urban_neuron_log::kafka::{KafkaLog, KafkaReader};
 use urban_neuron_log::{Appender, Consumer, Log, ReadEvent, Reader};
 
-use crate::{POLL, append, appender, config, shared_broker, until, until_durable};
+use crate::{PATIENCE, POLL, append, appender, config, shared_broker, until, until_durable};
 
 const PARTITIONS: u32 = 4;
 
@@ -44,6 +46,17 @@ impl Worker {
             ReadEvent::Idle => {}
         }
     }
+}
+
+/// What lag tools read of the group.
+fn committed(partition: u32) -> i64 {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &shared_broker().plain).set("group.id", "members.lake");
+    let consumer: BaseConsumer = client.create().unwrap();
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition("members.telemetry.v1", partition as i32);
+    let answer = consumer.committed_offsets(asked, PATIENCE).unwrap();
+    answer.elements()[0].offset().to_raw().unwrap()
 }
 
 #[test]
@@ -90,7 +103,11 @@ fn partitions_move_between_two_members_without_a_record_lost_or_twice() {
     for partition in &second.owned {
         other_log.release(Consumer::Lake, *partition, positions[partition]).unwrap();
     }
+    let given_up = std::mem::take(&mut second.owned);
     drop(second);
+    for partition in given_up {
+        assert_eq!(committed(partition), positions[&partition], "lag tools see what was released");
+    }
     let expected = append_some();
     until("the first member has taken over", || {
         first.step(&mut positions, &mut landed);

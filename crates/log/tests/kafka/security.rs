@@ -26,15 +26,13 @@ fn with_password(password: &str) -> KafkaConfig {
 
 #[test]
 fn records_go_over_tls_and_sasl_and_strangers_are_refused() {
-    let mut expected = 0;
-    for config in [over_tls(&shared_broker().tls), with_password("neuron")] {
+    for (before, config) in (0..).zip([over_tls(&shared_broker().tls), with_password("neuron")]) {
         let log = KafkaLog::connect(config).unwrap();
         let mut appender = appender(&log);
         append(&mut appender, 0, "sealed");
         let ticket = appender.flush();
         until_durable(&mut appender, ticket);
-        expected += 1;
-        assert_eq!(log.offsets(Topic::Telemetry, 0).unwrap(), 0..expected);
+        assert_eq!(log.offsets(Topic::Telemetry, 0).unwrap(), 0..before + 1);
     }
     let mut unknown_authority = over_tls(&shared_broker().tls);
     unknown_authority.tls = Some(TlsConfig { ca: None, certificate: None, key: None, verify: true });
