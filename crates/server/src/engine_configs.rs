@@ -2,10 +2,11 @@
 
 
 use gateway::mqtt_endpoint::{EndpointConfig, TlsFiles};
+use gateway::mqtt_subscriber::{BrokerCredentials, BrokerTls, SubscriberConfig, SubscriptionQos};
 use log::embedded::EmbeddedConfig;
 use log::kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 
-use crate::config::{Config, SaslSection};
+use crate::config::{Config, SaslSection, SubscriberSection};
 use crate::listening;
 
 /// The embedded log. `fatal` is told of an fdatasync that failed and ends the process.
@@ -111,6 +112,30 @@ pub fn endpoint(config: &Config) -> EndpointConfig {
         deliveries_in_flight_max: section.deliveries_in_flight_max,
         flush_bytes: bytes(section.flush_bytes),
         flush_interval: section.flush_interval,
+    }
+}
+
+/// One subscriber.
+pub fn subscriber(section: &SubscriberSection) -> SubscriberConfig {
+    let url = section.url.parse().expect("checked when the config was read");
+    let defaults = SubscriberConfig::new(url, &section.client_id, section.topics.clone());
+    SubscriberConfig {
+        credentials: section.username.as_ref().map(|username| BrokerCredentials {
+            username: username.clone(),
+            password: section.password.as_ref().map(|password| password.reveal().to_owned()).unwrap_or_default(),
+        }),
+        tls: BrokerTls {
+            ca_path: section.ca_path.clone(),
+            client: section.certificate_path.clone().zip(section.key_path.clone()),
+        },
+        qos: if section.qos == 0 { SubscriptionQos::AtMostOnce } else { SubscriptionQos::AtLeastOnce },
+        share: section.share.clone(),
+        keep_alive: section.keep_alive,
+        in_flight_max: section.in_flight_max,
+        packet_bytes_max: bytes(section.packet_bytes_max),
+        reconnect_min: section.reconnect_min,
+        reconnect_max: section.reconnect_max,
+        ..defaults
     }
 }
 

@@ -49,7 +49,7 @@ impl DemoArgs {
         let config = self.config(environment)?;
         let stop = StopSignal::listen()?;
         let service = Service::start(&config, &Role::ALL)?;
-        let endpoint = service.endpoint_addresses().listen.first().copied();
+        let endpoint = service.endpoint_addresses().tcp.first().copied();
         let endpoint = endpoint.context("the demo needs its MQTT endpoint: leave mqtt.endpoint.listen alone")?;
         introduce(&self, &config, endpoint, service.admin_addresses())?;
         let summary = self.publish(endpoint, &service, &stop);

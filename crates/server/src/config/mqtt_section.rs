@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::mqtt_subscriber::BrokerUrl;
+
 use super::listen::Listen;
 use super::reader::Section;
 use super::secret::Secret;
@@ -130,6 +132,7 @@ pub struct SubscriberSection {
     pub key_path: Option<PathBuf>,
     pub keep_alive: Duration,
     pub in_flight_max: u16,
+    pub packet_bytes_max: u64,
     pub reconnect_min: Duration,
     pub reconnect_max: Duration,
 }
@@ -138,11 +141,8 @@ impl SubscriberSection {
     pub(super) fn read(s: &mut Section<'_>) -> Self {
         let url =
             s.required_text("url", "The broker: mqtt://host:1883 or mqtts://host:8883, without credentials.");
-        if !url.is_empty() && !url.starts_with("mqtt://") && !url.starts_with("mqtts://") {
-            s.error("url", format!("mqtt://host:port or mqtts://host:port is wanted, found {url:?}"));
-        }
-        if url.contains('@') {
-            s.error("url", "credentials do not stand in an address: use username and password_path");
+        if let Some(Err(error)) = (!url.is_empty()).then(|| url.parse::<BrokerUrl>()) {
+            s.error("url", error.to_string());
         }
         let is_topics_written = s.is_written("topics");
         let topics = s.texts("topics", "MQTT topic filters to subscribe to; at least one.");
@@ -151,7 +151,7 @@ impl SubscriberSection {
         }
         let qos = s.choice(
             "qos",
-            &[("1", 1), ("0", 0), ("2", 2)],
+            &[("1", 1), ("0", 0)],
             "Quality of service that is asked for, as text.",
         );
         let section = SubscriberSection {
@@ -183,6 +183,7 @@ impl SubscriberSection {
             key_path: s.path("key_path", "", "PEM file of its key."),
             keep_alive: s.duration("keep_alive", "30s", "5s"..="18h", "Keep-alive towards the broker."),
             in_flight_max: read_u16(s, "in_flight_max", 1000, "Messages taken and not acknowledged yet."),
+            packet_bytes_max: s.size("packet_bytes_max", "1MiB", "1KiB"..="63MiB", "Largest packet; a larger one is acknowledged and dropped with an ERROR, since nothing else frees the broker of it."),
             reconnect_min: s.duration(
                 "reconnect_min",
                 "500ms",
@@ -196,6 +197,9 @@ impl SubscriberSection {
                 "Longest wait before connecting again.",
             ),
         };
+        if section.share.as_ref().is_some_and(|group| group.contains(['/', '+', '#'])) {
+            s.error("share", "contains none of / + #");
+        }
         if section.reconnect_min > section.reconnect_max {
             s.error(
                 "reconnect_min",
