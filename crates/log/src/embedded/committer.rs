@@ -130,7 +130,8 @@ impl Committer {
     fn check_bytes_max(&self, bytes: u64) -> Result<(), Error> {
         let held = self.journal.disk_bytes.load(Ordering::Relaxed);
         let max = self.journal.config.bytes_max;
-        if held + bytes <= max {
+        // The commit may begin a segment.
+        if held + bytes + self.active.header.bytes() <= max {
             return Ok(());
         }
         self.journal.sweep.ask();

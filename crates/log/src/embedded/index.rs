@@ -109,13 +109,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_index_finds_every_batch_and_survives_its_file(batches in proptest::collection::vec((0..3u32, 1..50u32, 0..400_000u32), 0..80), flip in any::<proptest::sample::Index>()) {
+        fn an_index_finds_every_batch_and_survives_its_file(
+            batches in proptest::collection::vec((0..3u32, 1..50u32, 0..400_000u32), 0..80),
+            flip in any::<proptest::sample::Index>(),
+        ) {
             let mut index = SegmentIndex::new(&[5, 0, 1000], 7);
             let (mut next, mut at) = ([5i64, 0, 1000], 88u64);
             let mut stand = Vec::new();
             for (log_partition, count, body_bytes) in batches {
                 let base_offset = next[log_partition as usize];
-                let header = BatchHeader { body_bytes, body_crc: 0, log_partition, count, base_offset, log_time_us: at as i64, durable_before: 0 };
+                let (body_crc, log_time_us, durable_before) = (0, at as i64, 0);
+                let header = BatchHeader {
+                    body_bytes, body_crc, log_partition, count, base_offset, log_time_us, durable_before,
+                };
                 index.note(&header, at);
                 stand.push((header, at));
                 next[log_partition as usize] = header.next_offset();

@@ -71,6 +71,58 @@ fn a_full_disk_holds_everything_back_and_recovers_by_itself() {
 }
 
 #[test]
+fn writes_that_fail_now_and_then_lose_and_repeat_nothing() {
+    const THREADS: u32 = 3;
+    const EACH: u32 = 400;
+    let dir = memory_dir();
+    let calls = AtomicUsize::new(0);
+    // Before, after and while rolling, each in its turn.
+    let hook = move |point: &'static str| {
+        let fails = ["before_append", "after_append", "before_roll"].contains(&point)
+            && calls.fetch_add(1, Ordering::SeqCst) % 23 == 22;
+        if fails { Err(IoError::from(ErrorKind::StorageFull)) } else { Ok(()) }
+    };
+    let log = EmbeddedLog::open(EmbeddedConfig {
+        failpoint: Some(Arc::new(hook)),
+        segment_bytes: 3000,
+        tail_bytes_max: 2000,
+        ..config(dir.path())
+    })
+    .unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let log = &log;
+            scope.spawn(move || {
+                let mut appender = appender(log);
+                for index in 0..EACH {
+                    put(
+                        &mut appender,
+                        Topic::Telemetry,
+                        index % 2,
+                        &thread.to_string(),
+                        Some(&index.to_string()),
+                    );
+                    if index % 5 == thread {
+                        commit(&mut appender);
+                    }
+                }
+                commit(&mut appender);
+            });
+        }
+    });
+    for partition in 0..2 {
+        let entries = read(&log, Topic::Telemetry, partition);
+        for thread in 0..THREADS {
+            let own = entries.iter().filter(|entry| entry.key == thread.to_string());
+            let values = own.map(|entry| entry.value.clone().unwrap());
+            let expected = (0..EACH).filter(|index| index % 2 == partition).map(|index| index.to_string());
+            assert!(values.eq(expected), "partition {partition}, thread {thread}");
+        }
+    }
+    assert!(log.trouble().is_none());
+}
+
+#[test]
 fn a_close_at_a_full_disk_ends_and_does_not_acknowledge() {
     let (is_full, config, _dir) = faulty("before_append", ErrorKind::StorageFull);
     let log = EmbeddedLog::open(EmbeddedConfig { fatal: Arc::new(|_| {}), ..config }).unwrap();
