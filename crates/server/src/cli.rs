@@ -29,7 +29,9 @@ pub use failure::Failure;
 /// IoT telemetry of a city: MQTT in, a durable log, exactly-once Parquet and alerts out.
 #[derive(Parser, Debug)]
 #[command(name = "urban-neuron", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or config.\nBegin with `urban-neuron demo`, then `urban-neuron run`.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage or config.\nBegin with `urban-neuron demo`, then `urban-neuron run`."
+)]
 pub struct Cli {
     /// How logs are written on stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]

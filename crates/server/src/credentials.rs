@@ -36,7 +36,11 @@ impl Credentials {
     pub fn read(path: &Path) -> Result<Self, CredentialsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| CredentialsError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|(line, what)| CredentialsError::Line { path: path.to_owned(), line, what })
+        Self::parse(&text).map_err(|(line, what)| CredentialsError::Line {
+            path: path.to_owned(),
+            line,
+            what,
+        })
     }
 
     fn parse(text: &str) -> Result<Self, (usize, &'static str)> {
@@ -51,7 +55,9 @@ impl Credentials {
                 return Err(error("neither name nor password is empty"));
             }
             let digest = match password.strip_prefix("sha256:") {
-                Some(digits) => parse_digest(digits).ok_or(error("64 hex digits are wanted after sha256:"))?,
+                Some(digits) => {
+                    parse_digest(digits).ok_or(error("64 hex digits are wanted after sha256:"))?
+                }
                 None => digest(password.as_bytes()),
             };
             if digests.insert(name.to_owned(), digest).is_some() {
@@ -107,10 +113,17 @@ mod tests {
     fn only_a_user_with_its_password_is_allowed() {
         let text = "# gateways\n\ngw-1:long:random\ngw-2:sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n";
         let credentials = Credentials::parse(text).expect("it parses");
-        let allow = |name: Option<&str>, password: Option<&str>| credentials.allow(name, password.map(str::as_bytes));
+        let allow =
+            |name: Option<&str>, password: Option<&str>| credentials.allow(name, password.map(str::as_bytes));
         assert!(allow(Some("gw-1"), Some("long:random")));
         assert!(allow(Some("gw-2"), Some("secret")));
-        for (name, password) in [(Some("gw-1"), Some("long")), (Some("gw-1"), None), (None, Some("secret")), (Some("gw-3"), Some("secret")), (None, None)] {
+        for (name, password) in [
+            (Some("gw-1"), Some("long")),
+            (Some("gw-1"), None),
+            (None, Some("secret")),
+            (Some("gw-3"), Some("secret")),
+            (None, None),
+        ] {
             assert!(!allow(name, password), "{name:?} {password:?}");
         }
         assert!(!format!("{credentials:?}").contains("gw-1"));

@@ -1,6 +1,5 @@
 //! From the config's sections to what each engine is opened with. Plain conversions: everything was checked before.
 
-
 use gateway::mqtt_endpoint::{EndpointConfig, TlsFiles};
 use gateway::mqtt_subscriber::{BrokerCredentials, BrokerTls, SubscriberConfig, SubscriptionQos};
 use log::embedded::EmbeddedConfig;
@@ -122,7 +121,11 @@ pub fn subscriber(section: &SubscriberSection) -> SubscriberConfig {
     SubscriberConfig {
         credentials: section.username.as_ref().map(|username| BrokerCredentials {
             username: username.clone(),
-            password: section.password.as_ref().map(|password| password.reveal().to_owned()).unwrap_or_default(),
+            password: section
+                .password
+                .as_ref()
+                .map(|password| password.reveal().to_owned())
+                .unwrap_or_default(),
         }),
         tls: BrokerTls {
             ca_path: section.ca_path.clone(),

@@ -93,13 +93,24 @@ impl fmt::Display for LakeDescription {
         for part in &self.table_partitions {
             writeln!(f, "{:<48} {:>7} {:>12} {:>12}", part.directory, part.files, part.rows, part.bytes)?;
         }
-        let rows: u64 =
-            self.table_partitions.iter().filter(|part| part.table == Table::Telemetry.name()).map(|part| part.rows).sum();
+        let rows: u64 = self
+            .table_partitions
+            .iter()
+            .filter(|part| part.table == Table::Telemetry.name())
+            .map(|part| part.rows)
+            .sum();
         writeln!(f, "{rows} rows of telemetry\n")?;
-        writeln!(f, "{:<32} {:>4} {:>12} {:>12} {:>8} complete until", "log", "part", "next", "rows", "repeats")?;
+        writeln!(
+            f,
+            "{:<32} {:>4} {:>12} {:>12} {:>8} complete until",
+            "log", "part", "next", "rows", "repeats"
+        )?;
         for part in &self.log_partitions {
             let LogPartition { log_id, log_partition, next, rows, repeats, complete_until, .. } = part;
-            writeln!(f, "{log_id:<32} {log_partition:>4} {next:>12} {rows:>12} {repeats:>8} {complete_until}")?;
+            writeln!(
+                f,
+                "{log_id:<32} {log_partition:>4} {next:>12} {rows:>12} {repeats:>8} {complete_until}"
+            )?;
             if part.gap_offsets > 0 {
                 writeln!(f, "{:>37} {} offsets were lost before they landed", "", part.gap_offsets)?;
             }

@@ -10,9 +10,8 @@ mod catalog;
 pub use catalog::{METRICS, Metric, MetricKind};
 
 /// Seconds: from a fast fdatasync to a slow landing.
-const SECONDS_BUCKETS: [f64; 16] = [
-    0.000_5, 0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0,
-];
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.000_5, 0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0];
 
 /// Begins to record; later calls give the same handle.
 ///

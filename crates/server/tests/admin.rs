@@ -94,7 +94,8 @@ impl Deployment {
 }
 
 fn config(data_dir: &Path) -> Config {
-    let settings = [format!("data_dir={:?}", data_dir.display().to_string()), "admin.listen=127.0.0.1:0".to_owned()];
+    let settings =
+        [format!("data_dir={:?}", data_dir.display().to_string()), "admin.listen=127.0.0.1:0".to_owned()];
     Config::load(&Sources { settings: settings.into(), ..Sources::default() }).unwrap()
 }
 
@@ -143,7 +144,9 @@ fn a_token_guards_all_but_health() {
     let deployment = Deployment::start(Some("s3cret"));
     let status = |path: &str, token| get(deployment.address(), path, token).0;
     assert_eq!(status("/health/live", None), 200);
-    for path in ["/metrics", "/v1/about", "/v1/alerts", "/v1/dead-letters", "/v1/log", "/v1/lake", "/v1/alerts/watch"] {
+    for path in
+        ["/metrics", "/v1/about", "/v1/alerts", "/v1/dead-letters", "/v1/log", "/v1/lake", "/v1/alerts/watch"]
+    {
         assert_eq!(status(path, None), 401, "{path}");
         assert_eq!(status(path, Some("s3cre")), 401, "{path}");
     }
@@ -187,7 +190,11 @@ fn a_watcher_hears_what_comes_and_no_more_than_the_limit_may_watch() {
             // The first line of any kind says that the log is followed from its end.
             let _ = ready.send(());
             heard.extend(alert);
-            if heard.len() == 2 || Instant::now() > deadline { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if heard.len() == 2 || Instant::now() > deadline {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         watched.map(|()| heard)
     });
@@ -227,7 +234,8 @@ fn dead_letters_are_listed_shown_and_redriven_once() {
     let all = remote.dead_letters(&DeadLetterFilter::default()).unwrap();
     let offsets: Vec<_> = all.iter().map(|letter| (letter.log_offset, letter.reason.as_str())).collect();
     assert_eq!(offsets, [(0, "malformed_json"), (1, "unknown_dialect")]);
-    let filter = DeadLetterFilter { reason: Some("malformed_json".to_owned()), ..DeadLetterFilter::default() };
+    let filter =
+        DeadLetterFilter { reason: Some("malformed_json".to_owned()), ..DeadLetterFilter::default() };
     assert_eq!(remote.dead_letters(&filter).unwrap().len(), 1);
     let filter = DeadLetterFilter { limit: 1, ..DeadLetterFilter::default() };
     assert_eq!(remote.dead_letters(&filter).unwrap()[0].log_offset, 1);
@@ -242,7 +250,8 @@ fn dead_letters_are_listed_shown_and_redriven_once() {
     let redriven = remote.redrive(0, 1).unwrap();
     assert_eq!(redriven, RedriveOutcome::Redriven { records: 1, still_rejected: Vec::new() });
     assert_eq!(remote.redrive(0, 1).unwrap(), RedriveOutcome::AlreadyRedriven { records: 1 });
-    let telemetry: i64 = (0..2).map(|partition| deployment.log.offsets(Topic::Telemetry, partition).unwrap().end).sum();
+    let telemetry: i64 =
+        (0..2).map(|partition| deployment.log.offsets(Topic::Telemetry, partition).unwrap().end).sum();
     assert_eq!(telemetry, 1);
 
     let filter = DeadLetterFilter { is_open_only: true, ..DeadLetterFilter::default() };

@@ -13,7 +13,13 @@ use urban_neuron_server::metrics::METRICS;
 fn the_table_of_config_keys_is_the_code() {
     let mut table = String::from("| key | kind | default | range | meaning |\n|---|---|---|---|---|\n");
     for key in documented_keys() {
-        let cells = [format!("`{}`", key.key), key.kind.to_owned(), code(&key.default), key.range, key.text.to_owned()];
+        let cells = [
+            format!("`{}`", key.key),
+            key.kind.to_owned(),
+            code(&key.default),
+            key.range,
+            key.text.to_owned(),
+        ];
         writeln!(table, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")).unwrap();
     }
     check_block("config keys", &table);
@@ -38,8 +44,14 @@ fn every_metric_of_the_sources_is_in_the_catalog() {
     let known: BTreeSet<String> = METRICS.iter().map(|metric| metric.name.to_owned()).collect();
     let unknown: Vec<_> = used.difference(&known).collect();
     let unused: Vec<_> = known.difference(&used).collect();
-    assert!(unknown.is_empty(), "in the sources and not in crates/server/src/metrics/catalog.rs: {unknown:?}");
-    assert!(unused.is_empty(), "in crates/server/src/metrics/catalog.rs and nowhere in the sources: {unused:?}");
+    assert!(
+        unknown.is_empty(),
+        "in the sources and not in crates/server/src/metrics/catalog.rs: {unknown:?}"
+    );
+    assert!(
+        unused.is_empty(),
+        "in crates/server/src/metrics/catalog.rs and nowhere in the sources: {unused:?}"
+    );
 }
 
 fn collect_metrics(path: &Path, used: &mut BTreeSet<String>) {
@@ -47,10 +59,13 @@ fn collect_metrics(path: &Path, used: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(path).unwrap() {
             collect_metrics(&entry.unwrap().path(), used);
         }
-    } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("metrics/catalog.rs") {
+    } else if path.extension().is_some_and(|extension| extension == "rs")
+        && !path.ends_with("metrics/catalog.rs")
+    {
         let text = std::fs::read_to_string(path).unwrap();
         for literal in text.split('"').filter(|literal| literal.starts_with("urban_neuron_")) {
-            if literal.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+            if literal.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            {
                 used.insert(literal.to_owned());
             }
         }
@@ -69,7 +84,11 @@ fn check_block(name: &str, wanted: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{}{wanted}{}", &text[..start], &text[stop..])).unwrap();
     } else {
-        assert!(text[start..stop] == *wanted, "the {name} in {} are not the code's, see the head of this file", path.display());
+        assert!(
+            text[start..stop] == *wanted,
+            "the {name} in {} are not the code's, see the head of this file",
+            path.display()
+        );
     }
 }
 

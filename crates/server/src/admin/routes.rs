@@ -41,7 +41,8 @@ async fn require_token(State(state): State<AdminState>, request: Request, next: 
         let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         if !is_equal(given.as_bytes(), token.reveal().as_bytes()) {
-            return Refusal::new(StatusCode::UNAUTHORIZED, "a bearer token is wanted, see admin.token").into_response();
+            return Refusal::new(StatusCode::UNAUTHORIZED, "a bearer token is wanted, see admin.token")
+                .into_response();
         }
     }
     next.run(request).await
@@ -49,7 +50,8 @@ async fn require_token(State(state): State<AdminState>, request: Request, next: 
 
 /// Compares all bytes, so that the time taken says nothing of how many agree.
 fn is_equal(given: &[u8], wanted: &[u8]) -> bool {
-    given.len() == wanted.len() && given.iter().zip(wanted).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    given.len() == wanted.len()
+        && given.iter().zip(wanted).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 #[derive(Serialize)]
@@ -68,7 +70,10 @@ struct Readiness {
     causes: Vec<Cause>,
 }
 
-async fn ready(State(state): State<AdminState>, Query(query): Query<ReadyQuery>) -> Result<Response, Refusal> {
+async fn ready(
+    State(state): State<AdminState>,
+    Query(query): Query<ReadyQuery>,
+) -> Result<Response, Refusal> {
     let role = query.role.map(|role| role.parse::<Role>()).transpose();
     let role = role.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let causes = state.parts.health.causes(role);

@@ -19,7 +19,10 @@ const LINES_MAX: usize = 256;
 
 pub(super) async fn watch_alerts(State(state): State<AdminState>) -> Result<Response, Refusal> {
     let Ok(permit) = state.watchers.clone().try_acquire_owned() else {
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "admin.watchers_max clients watch already"));
+        return Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "admin.watchers_max clients watch already",
+        ));
     };
     let (lines, received) = mpsc::channel(LINES_MAX);
     let operations = state.parts.operations.clone();

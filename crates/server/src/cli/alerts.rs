@@ -10,7 +10,7 @@ use super::output::{OutputArgs, print_json, print_line};
 use super::{ConfigArgs, Failure, deployment};
 
 #[derive(Subcommand, Debug)]
-pub enum AlertsCommand {
+pub(super) enum AlertsCommand {
     /// What fires now, by rule and device
     List(AlertsArgs),
     /// Every raise and resolve from now on, until interrupted
@@ -18,7 +18,7 @@ pub enum AlertsCommand {
 }
 
 #[derive(Args, Debug)]
-pub struct AlertsArgs {
+pub(super) struct AlertsArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -27,7 +27,7 @@ pub struct AlertsArgs {
 }
 
 impl AlertsCommand {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
             AlertsCommand::List(args) => list(&args, environment),
             AlertsCommand::Watch(args) => watch(&args, environment),

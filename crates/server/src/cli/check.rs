@@ -12,13 +12,13 @@ use crate::metric_catalog;
 use crate::rule_files::RuleFiles;
 
 #[derive(Args, Debug)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
 }
 
 impl CheckArgs {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         let config = self.config.load(environment)?;
         let mut errors = Vec::new();
         if let Some(path) = &config.mqtt_endpoint.credentials_path

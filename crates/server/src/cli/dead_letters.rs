@@ -11,7 +11,7 @@ use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, LISTED_MAX, Redri
 use crate::operations::Operations;
 
 #[derive(Subcommand, Debug)]
-pub enum DeadLettersCommand {
+pub(super) enum DeadLettersCommand {
     /// The newest dead letters, oldest first
     List(ListArgs),
     /// One dead letter with its original bytes
@@ -21,7 +21,7 @@ pub enum DeadLettersCommand {
 }
 
 #[derive(Args, Debug)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -48,7 +48,7 @@ struct FilterArgs {
 }
 
 #[derive(Args, Debug)]
-pub struct ShowArgs {
+pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -60,7 +60,7 @@ pub struct ShowArgs {
 }
 
 #[derive(Args, Debug)]
-pub struct RedriveArgs {
+pub(super) struct RedriveArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -92,7 +92,8 @@ impl FromStr for LetterPosition {
     fn from_str(text: &str) -> Result<Self, String> {
         let (partition, offset) = text.split_once('/').unwrap_or(("0", text));
         let parsed = partition.parse().ok().zip(offset.parse().ok().filter(|offset| *offset >= 0));
-        let (partition, offset) = parsed.ok_or_else(|| format!("offset or partition/offset is wanted, found {text:?}"))?;
+        let (partition, offset) =
+            parsed.ok_or_else(|| format!("offset or partition/offset is wanted, found {text:?}"))?;
         Ok(LetterPosition { partition, offset })
     }
 }
@@ -105,7 +106,7 @@ impl FilterArgs {
 }
 
 impl DeadLettersCommand {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
             DeadLettersCommand::List(args) => list(&args, environment),
             DeadLettersCommand::Show(args) => show(&args, environment),
@@ -131,8 +132,12 @@ fn summary_line(letter: &DeadLetterSummary) -> String {
     let DeadLetterSummary { log_partition, log_offset, log_time, topic, payload_bytes, .. } = letter;
     let reasons: Vec<&str> = letter.reasons().collect();
     let detail = letter.children.first().map_or(&letter.detail, |child| &child.detail);
-    let redriven = letter.redriven_records.map(|records| format!("  redriven: {records}")).unwrap_or_default();
-    format!("{log_partition}/{log_offset}  {log_time}  {}  {topic}  {payload_bytes} B  {detail}{redriven}", reasons.join(","))
+    let redriven =
+        letter.redriven_records.map(|records| format!("  redriven: {records}")).unwrap_or_default();
+    format!(
+        "{log_partition}/{log_offset}  {log_time}  {}  {topic}  {payload_bytes} B  {detail}{redriven}",
+        reasons.join(",")
+    )
 }
 
 fn show(args: &ShowArgs, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
@@ -143,7 +148,10 @@ fn show(args: &ShowArgs, environment: &BTreeMap<String, String>) -> Result<(), F
         return print_json(&letter);
     }
     print_line(&summary_line(&letter.summary))?;
-    print_line(&format!("adapter {}, publisher {}, received {}", letter.summary.adapter, letter.summary.publisher, letter.summary.received_at))?;
+    print_line(&format!(
+        "adapter {}, publisher {}, received {}",
+        letter.summary.adapter, letter.summary.publisher, letter.summary.received_at
+    ))?;
     for RejectedChild { index, reason, detail } in &letter.summary.children {
         print_line(&format!("child {index}: {reason}: {detail}"))?;
     }
@@ -162,10 +170,10 @@ fn redrive(args: &RedriveArgs, environment: &BTreeMap<String, String>) -> Result
     let mut positions = args.positions.clone();
     if args.all {
         let open = operations.dead_letters(&args.filter.filter(true))?;
-        positions.extend(open.iter().map(|letter| LetterPosition {
-            partition: letter.log_partition,
-            offset: letter.log_offset,
-        }));
+        positions.extend(
+            open.iter()
+                .map(|letter| LetterPosition { partition: letter.log_partition, offset: letter.log_offset }),
+        );
     }
     let mut is_all_well = true;
     for position in positions {
@@ -175,11 +183,17 @@ fn redrive(args: &RedriveArgs, environment: &BTreeMap<String, String>) -> Result
 }
 
 /// True when nothing of it is refused any more.
-fn redrive_one(args: &RedriveArgs, operations: &dyn Operations, position: LetterPosition) -> Result<bool, Failure> {
+fn redrive_one(
+    args: &RedriveArgs,
+    operations: &dyn Operations,
+    position: LetterPosition,
+) -> Result<bool, Failure> {
     let LetterPosition { partition, offset } = position;
     let outcome = operations.redrive(partition, offset)?;
     let words = match &outcome {
-        RedriveOutcome::Redriven { records, still_rejected } if still_rejected.is_empty() => format!("{records} records"),
+        RedriveOutcome::Redriven { records, still_rejected } if still_rejected.is_empty() => {
+            format!("{records} records")
+        }
         RedriveOutcome::Redriven { records, still_rejected } => {
             format!("{records} records, refused again as a new dead letter: {}", reasons(still_rejected))
         }
@@ -202,6 +216,7 @@ fn redrive_one(args: &RedriveArgs, operations: &dyn Operations, position: Letter
 }
 
 fn reasons(children: &[RejectedChild]) -> String {
-    let words: Vec<String> = children.iter().map(|child| format!("{}: {}", child.reason, child.detail)).collect();
+    let words: Vec<String> =
+        children.iter().map(|child| format!("{}: {}", child.reason, child.detail)).collect();
     words.join("; ")
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use decode::Outcome;
+use clap::builder::PossibleValuesParser;
+use decode::{Decoder, Outcome};
 use model::{Adapter, RawMessage, Rejection};
 use serde_json::{Value, json};
 
@@ -19,10 +20,14 @@ use crate::{decoders, telemetry_json};
 const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Args, Debug)]
-pub struct DecodeArgs {
-    /// MQTT topic that it came on, which says the dialect
-    #[arg(long, default_value = "urban-neuron/v1/devices/example/telemetry", value_name = "TOPIC")]
-    topic: String,
+pub(super) struct DecodeArgs {
+    /// MQTT topic that it came on, which says the dialect; without either, the product's own for a device "example"
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+
+    /// Dialect to read it as, whatever the topic says
+    #[arg(long, value_name = "NAME", value_parser = dialect_names())]
+    dialect: Option<String>,
 
     /// Content type that came with it, as MQTT 5 has it
     #[arg(long, value_name = "TYPE", default_value = "")]
@@ -48,13 +53,14 @@ pub struct DecodeArgs {
 }
 
 impl DecodeArgs {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         let config = self.config.load(environment)?;
         let payload = self.payload()?;
+        let topic = self.topic();
         let mut decoder = (decoders::factory(&config)?)();
         let message = RawMessage {
             adapter: Adapter::MqttEndpoint,
-            topic: &self.topic,
+            topic: &topic,
             payload: &payload,
             publisher: "urban-neuron-decode",
             content_type: &self.content_type,
@@ -64,14 +70,21 @@ impl DecodeArgs {
             is_will: false,
             received_at_us: wall_us(),
         };
-        match decoder.decode(&message) {
+        let outcome = match &self.dialect {
+            None => decoder.decode(&message),
+            Some(name) => {
+                decoder.decode_as(name, &message).map_err(|error| Failure::Usage(error.to_string()))?
+            }
+        };
+        match outcome {
             Outcome::Rejected(rejection) => {
                 self.print(&rejection_json(None, &rejection))?;
                 Err(Failure::Negative)
             }
             Outcome::Decoded(decoded) => {
                 for child in decoded.telemetry() {
-                    let envelope = telemetry_json::record_json(child.record).context("the record does not parse")?;
+                    let envelope =
+                        telemetry_json::record_json(child.record).context("the record does not parse")?;
                     self.print(&envelope)?;
                 }
                 for (index, rejection) in decoded.rejected() {
@@ -82,15 +95,33 @@ impl DecodeArgs {
         }
     }
 
+    /// The topic given, or one that the dialect is known by.
+    fn topic(&self) -> String {
+        const DEVICE: &str = "example";
+        match (&self.topic, &self.dialect) {
+            (Some(topic), _) => topic.clone(),
+            (None, None) => format!("urban-neuron/v1/devices/{DEVICE}/telemetry"),
+            (None, Some(name)) => {
+                let dialect = Decoder::dialects().find(|dialect| dialect.name == name);
+                dialect.map_or(String::new(), |dialect| dialect.topics.replace("{device_id}", DEVICE))
+            }
+        }
+    }
+
     fn payload(&self) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         match &self.file {
             Some(path) => {
                 let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-                file.take(PAYLOAD_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
+                file.take(PAYLOAD_BYTES_MAX + 1)
+                    .read_to_end(&mut bytes)
+                    .with_context(|| path.display().to_string())?;
             }
             None => {
-                std::io::stdin().take(PAYLOAD_BYTES_MAX + 1).read_to_end(&mut bytes).context("standard input")?;
+                std::io::stdin()
+                    .take(PAYLOAD_BYTES_MAX + 1)
+                    .read_to_end(&mut bytes)
+                    .context("standard input")?;
             }
         }
         if bytes.len() as u64 > PAYLOAD_BYTES_MAX {
@@ -100,9 +131,14 @@ impl DecodeArgs {
     }
 
     fn print(&self, value: &Value) -> Result<(), Failure> {
-        let text = if self.compact { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
+        let text =
+            if self.compact { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
         print_line(&text.map_err(anyhow::Error::from)?)
     }
+}
+
+fn dialect_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Decoder::dialects().map(|dialect| dialect.name))
 }
 
 fn rejection_json(child: Option<u32>, rejection: &Rejection) -> Value {
@@ -113,7 +149,8 @@ fn parse_hex(text: &[u8]) -> Result<Vec<u8>, String> {
     let mut digits = Vec::new();
     for (at, byte) in text.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()) {
         let digit = char::from(*byte).to_digit(16);
-        digits.push(digit.ok_or_else(|| format!("byte {at} is no hex digit: {:?}", char::from(*byte)))? as u8);
+        digits
+            .push(digit.ok_or_else(|| format!("byte {at} is no hex digit: {:?}", char::from(*byte)))? as u8);
     }
     if digits.len() % 2 == 1 {
         return Err("an odd number of hex digits".to_owned());

@@ -22,7 +22,7 @@ use crate::pipeline::{Service, Stats};
 const RULES: &str = include_str!("../../../../deploy/demo/rules.toml");
 
 #[derive(Args, Debug)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// How long the city speaks
     #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     duration: Duration,
@@ -45,12 +45,13 @@ pub struct DemoArgs {
 }
 
 impl DemoArgs {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         let config = self.config(environment)?;
         let stop = StopSignal::listen()?;
         let service = Service::start(&config, &Role::ALL)?;
         let endpoint = service.endpoint_addresses().tcp.first().copied();
-        let endpoint = endpoint.context("the demo needs its MQTT endpoint: leave mqtt.endpoint.listen alone")?;
+        let endpoint =
+            endpoint.context("the demo needs its MQTT endpoint: leave mqtt.endpoint.listen alone")?;
         introduce(&self, &config, endpoint, service.admin_addresses())?;
         let summary = self.publish(endpoint, &service, &stop);
         let stats = service.stop(None);
@@ -101,19 +102,32 @@ impl DemoArgs {
         };
         let broker: BrokerAddress = format!("mqtt://{endpoint}").parse()?;
         let line = ProgressLine::new();
-        let summary = simulator::publish(&PublisherConfig::new(broker, self.duration), City::new(city), |progress| {
-            service.refresh();
-            line.say(progress_text(progress, &service.stats()));
-            if stop.is_raised() || service.has_failed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let summary =
+            simulator::publish(&PublisherConfig::new(broker, self.duration), City::new(city), |progress| {
+                service.refresh();
+                line.say(progress_text(progress, &service.stats()));
+                if stop.is_raised() || service.has_failed() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
         line.finish();
         summary
     }
 }
 
-fn introduce(args: &DemoArgs, config: &Config, endpoint: SocketAddr, admin: &[SocketAddr]) -> Result<(), Failure> {
+fn introduce(
+    args: &DemoArgs,
+    config: &Config,
+    endpoint: SocketAddr,
+    admin: &[SocketAddr],
+) -> Result<(), Failure> {
     let dir = config.data_dir.display();
-    print_line(&format!("{} sensors publish over MQTT for {:?}; everything is kept in {dir}", args.devices, args.duration))?;
+    print_line(&format!(
+        "{} sensors publish over MQTT for {:?}; everything is kept in {dir}",
+        args.devices, args.duration
+    ))?;
     let (host, port) = (endpoint.ip(), endpoint.port());
     print_line(&format!("alerts:   mosquitto_sub -h {host} -p {port} -t 'urban-neuron/v1/alerts/#'"))?;
     if let Some(admin) = admin.first() {
@@ -130,11 +144,15 @@ fn progress_text(progress: &Progress, stats: &Stats) -> String {
 }
 
 fn print_table(summary: &Summary, stats: &Stats) -> Result<(), Failure> {
-    let latency = |latency: Option<Duration>| latency.map_or("-".to_owned(), |latency| format!("{latency:.1?}"));
+    let latency =
+        |latency: Option<Duration>| latency.map_or("-".to_owned(), |latency| format!("{latency:.1?}"));
     let (p50, p99) = (latency(stats.sensor_to_alert_p50), latency(stats.sensor_to_alert_p99));
     let rows = [
         ("sent", summary.sent.to_string()),
-        ("acknowledged", format!("{} (PUBACK p50 {:.1?}, p99 {:.1?})", summary.acknowledged, summary.p50(), summary.p99())),
+        (
+            "acknowledged",
+            format!("{} (PUBACK p50 {:.1?}, p99 {:.1?})", summary.acknowledged, summary.p50(), summary.p99()),
+        ),
         ("rows landed", format!("{} of {} messages", stats.rows_landed, stats.messages_landed)),
         ("repeats", stats.messages_passed_over.to_string()),
         ("dead letters", stats.balance.dead_lettered.to_string()),
@@ -155,7 +173,12 @@ fn conclude(config: &Config) -> Result<(), Failure> {
         return Err(anyhow::anyhow!("the lake is not whole: {problem}").into());
     }
     let root = config.lake.root.canonicalize().unwrap_or_else(|_| config.lake.root.clone());
-    print_line(&format!("\nThe lake is whole: {} rows in {} files at {}", report.counts.rows, report.files, root.display()))?;
+    print_line(&format!(
+        "\nThe lake is whole: {} rows in {} files at {}",
+        report.counts.rows,
+        report.files,
+        root.display()
+    ))?;
     for line in queries(&root) {
         print_line(&line)?;
     }
@@ -167,8 +190,14 @@ fn queries(root: &Path) -> [String; 3] {
     let table = root.join("telemetry");
     let table = table.display();
     [
-        format!("  duckdb -c \"SELECT domain, metric, count(*), avg(value) FROM read_parquet('{table}/**/*.parquet', hive_partitioning = true) GROUP BY ALL\""),
-        format!("  python3 -c \"import pyarrow.dataset as ds; print(ds.dataset('{table}', partitioning='hive').head(10))\""),
-        format!("  python3 -c \"import polars as pl; print(pl.scan_parquet('{table}/**/*.parquet', hive_partitioning=True).group_by('domain').len().collect())\""),
+        format!(
+            "  duckdb -c \"SELECT domain, metric, count(*), avg(value) FROM read_parquet('{table}/**/*.parquet', hive_partitioning = true) GROUP BY ALL\""
+        ),
+        format!(
+            "  python3 -c \"import pyarrow.dataset as ds; print(ds.dataset('{table}', partitioning='hive').head(10))\""
+        ),
+        format!(
+            "  python3 -c \"import polars as pl; print(pl.scan_parquet('{table}/**/*.parquet', hive_partitioning=True).group_by('domain').len().collect())\""
+        ),
     ]
 }

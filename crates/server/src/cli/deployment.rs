@@ -1,6 +1,5 @@
 //! Who answers a command: the running service, or the log itself while none runs.
 
-
 use anyhow::Context;
 use log::embedded::EmbeddedLog;
 use log::kafka::KafkaLog;
@@ -20,7 +19,9 @@ pub(super) fn operations(config: &Config) -> Result<Box<dyn Operations>, Failure
     }
     // Written by the log itself when its directory is made.
     let Ok(log_id) = std::fs::read_to_string(config.data_dir.join("log_id")) else {
-        return Err(anyhow::anyhow!("no log in {}: nothing has run here yet", config.data_dir.display()).into());
+        return Err(
+            anyhow::anyhow!("no log in {}: nothing has run here yet", config.data_dir.display()).into()
+        );
     };
     // Another deployment may listen on the same ports.
     if let Some(remote) = RemoteOperations::find(&config.admin, log_id.trim_end()) {
@@ -30,7 +31,10 @@ pub(super) fn operations(config: &Config) -> Result<Box<dyn Operations>, Failure
         tracing::error!(%error, "the log failed");
         std::process::abort();
     }));
-    Ok(Box::new(LocalOperations::new(log.context("the log, as no service answers on admin.listen")?, decoder)))
+    Ok(Box::new(LocalOperations::new(
+        log.context("the log, as no service answers on admin.listen")?,
+        decoder,
+    )))
 }
 
 impl From<OperationError> for Failure {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::{engine_configs, lake_description};
 
 #[derive(Subcommand, Debug)]
-pub enum LakeCommand {
+pub(super) enum LakeCommand {
     /// Prove that every chain of commits is whole and every file is what was committed, and that nothing else stands in
     /// the tables. Exit code 1 and the problems when not
     Verify(LakeArgs),
@@ -24,7 +24,7 @@ pub enum LakeCommand {
 }
 
 #[derive(Args, Debug)]
-pub struct LakeArgs {
+pub(super) struct LakeArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -37,7 +37,7 @@ pub struct LakeArgs {
 }
 
 #[derive(Args, Debug)]
-pub struct AcceptGapArgs {
+pub(super) struct AcceptGapArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -47,7 +47,7 @@ pub struct AcceptGapArgs {
 }
 
 impl LakeCommand {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
             LakeCommand::Verify(args) => verify(&args, environment),
             LakeCommand::Describe(args) => describe(&args, environment),
@@ -102,14 +102,22 @@ fn print_report(report: &lake::Report, problems: &[String]) -> Result<(), Failur
     print_line(&format!("{log_partitions} log partitions, {commits} commits, {files} files, {bytes} bytes"))?;
     print_line(&format!(
         "{} records = {} messages ({} rows) + {} repeats + {} control + {} undecodable",
-        counts.records(), counts.messages, counts.rows, counts.repeats, counts.control, counts.undecodable
+        counts.records(),
+        counts.messages,
+        counts.rows,
+        counts.repeats,
+        counts.control,
+        counts.undecodable
     ))?;
     if *unpublished > 0 {
         print_line(&format!("{unpublished} files of the newest ranges are decided and not published yet"))?;
     }
     for (source, range) in gaps {
         let (log_id, partition) = (source.log_id, source.log_partition);
-        print_line(&format!("accepted gap: log {log_id} partition {partition}, {}..{}", range.start, range.end))?;
+        print_line(&format!(
+            "accepted gap: log {log_id} partition {partition}, {}..{}",
+            range.start, range.end
+        ))?;
     }
     for problem in problems {
         print_line(problem)?;
@@ -122,8 +130,13 @@ fn print_report(report: &lake::Report, problems: &[String]) -> Result<(), Failur
 
 fn describe(args: &LakeArgs, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
     let root = args.root(environment)?;
-    let description = lake_description::describe(&root).with_context(|| format!("the lake at {}", root.display()))?;
-    if args.output.is_json() { print_json(&description) } else { print_line(description.to_string().trim_end()) }
+    let description =
+        lake_description::describe(&root).with_context(|| format!("the lake at {}", root.display()))?;
+    if args.output.is_json() {
+        print_json(&description)
+    } else {
+        print_line(description.to_string().trim_end())
+    }
 }
 
 fn accept_gap(args: &AcceptGapArgs, environment: &BTreeMap<String, String>) -> Result<(), Failure> {

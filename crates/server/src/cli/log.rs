@@ -8,7 +8,7 @@ use super::output::{OutputArgs, print_json, print_line};
 use super::{ConfigArgs, Failure, deployment};
 
 #[derive(Subcommand, Debug)]
-pub enum LogCommand {
+pub(super) enum LogCommand {
     /// The log's identity, and the offsets that each partition holds
     Describe(DescribeArgs),
     /// Bring what an embedded log still holds to the lake and the rules before a change to Kafka. Not in this version
@@ -16,7 +16,7 @@ pub enum LogCommand {
 }
 
 #[derive(Args, Debug)]
-pub struct DescribeArgs {
+pub(super) struct DescribeArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -25,13 +25,13 @@ pub struct DescribeArgs {
 }
 
 #[derive(Args, Debug)]
-pub struct DrainArgs {
+pub(super) struct DrainArgs {
     #[command(flatten)]
     config: ConfigArgs,
 }
 
 impl LogCommand {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
             LogCommand::Describe(args) => describe(&args, environment),
             LogCommand::Drain(args) => {
@@ -51,10 +51,18 @@ fn describe(args: &DescribeArgs, environment: &BTreeMap<String, String>) -> Resu
         return print_json(&log);
     }
     print_line(&format!("log {}", log.log_id))?;
-    print_line(&format!("{:<20} {:>9} {:>14} {:>14} {:>14}", "topic", "partition", "first", "next", "records"))?;
+    print_line(&format!(
+        "{:<20} {:>9} {:>14} {:>14} {:>14}",
+        "topic", "partition", "first", "next", "records"
+    ))?;
     for part in &log.partitions {
         let (first, next) = (part.first, part.next);
-        print_line(&format!("{:<20} {:>9} {first:>14} {next:>14} {:>14}", part.topic, part.log_partition, next - first))?;
+        print_line(&format!(
+            "{:<20} {:>9} {first:>14} {next:>14} {:>14}",
+            part.topic,
+            part.log_partition,
+            next - first
+        ))?;
     }
     match &log.trouble {
         None => Ok(()),

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Failure, LogFormat};
 
 /// Begins to write logs; once a process.
-pub fn start(format: LogFormat, filter: &str) -> Result<(), Failure> {
+pub(super) fn start(format: LogFormat, filter: &str) -> Result<(), Failure> {
     let filter =
         EnvFilter::try_new(filter).map_err(|error| Failure::Usage(format!("--log-level: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -9,7 +9,7 @@ use super::Failure;
 
 /// How the answer is written.
 #[derive(Args, Debug, Clone, Copy)]
-pub struct OutputArgs {
+pub(super) struct OutputArgs {
     /// Text for people, or JSON with one object a line; auto is text on a terminal
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,

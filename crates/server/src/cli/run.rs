@@ -15,7 +15,7 @@ use crate::pipeline::Service;
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Args, Debug)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
 
@@ -25,7 +25,7 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    pub fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         let config = self.config.load(environment)?;
         let mut roles = self.roles;
         roles.sort_unstable();

@@ -15,7 +15,7 @@ use super::{Failure, parse_duration};
 use crate::clock::wall_us;
 
 #[derive(Args, Debug)]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     /// The broker
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     to: BrokerAddress,
@@ -73,7 +73,7 @@ pub struct SimulateArgs {
 }
 
 impl SimulateArgs {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         let stop = StopSignal::listen()?;
         let line = ProgressLine::new();
         let progress = |progress: &Progress| {
@@ -160,5 +160,7 @@ impl SimulateArgs {
 fn progress_text(progress: &Progress) -> String {
     let Progress { elapsed, sent, acknowledged, connected, reconnects, .. } = progress;
     let seconds = elapsed.as_secs();
-    format!("{seconds:>4} s  sent {sent}  acknowledged {acknowledged}  connections {connected}, lost {reconnects}")
+    format!(
+        "{seconds:>4} s  sent {sent}  acknowledged {acknowledged}  connections {connected}, lost {reconnects}"
+    )
 }

@@ -19,11 +19,15 @@ impl StopSignal {
     pub(super) fn listen() -> anyhow::Result<Self> {
         let is_raised = Arc::new(AtomicBool::new(false));
         let (raise, raised) = sync_channel(1);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
         // Registered before this returns, so that no signal ends the process without a drain.
         let (mut terminate, mut interrupt) = {
             let _context = runtime.enter();
-            (signal(SignalKind::terminate()).context("SIGTERM")?, signal(SignalKind::interrupt()).context("SIGINT")?)
+            (
+                signal(SignalKind::terminate()).context("SIGTERM")?,
+                signal(SignalKind::interrupt()).context("SIGINT")?,
+            )
         };
         let flag = is_raised.clone();
         let wait = move || {

@@ -149,11 +149,7 @@ impl SubscriberSection {
         if topics.is_empty() && (is_topics_written || !url.is_empty()) {
             s.error("topics", "at least one topic filter is wanted");
         }
-        let qos = s.choice(
-            "qos",
-            &[("1", 1), ("0", 0)],
-            "Quality of service that is asked for, as text.",
-        );
+        let qos = s.choice("qos", &[("1", 1), ("0", 0)], "Quality of service that is asked for, as text.");
         let section = SubscriberSection {
             url,
             topics,

@@ -128,8 +128,10 @@ struct Redrive<A> {
 impl<A: Appender> Redrive<A> {
     fn new<L: Log<Appender = A>>(log: &L) -> Result<Self, log::Error> {
         let (wake, woken) = sync_channel(1);
-        // Full means that a wake is waiting already.
-        let wake = Arc::new(move || drop(wake.try_send(())));
+        let wake = Arc::new(move || {
+            // Full means that a wake is waiting already.
+            let _ = wake.try_send(());
+        });
         Ok(Redrive { appender: log.appender(wake)?, partitions: log.partitions(), woken })
     }
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{LogDescription, OperationError, Operations};
 use crate::config::{AdminSection, Secret};
-use crate::health::Role;
 use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
+use crate::health::Role;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Of a whole answer; listing a long topic takes its time.
@@ -49,7 +49,8 @@ pub struct RemoteOperations {
 impl RemoteOperations {
     /// The service of this log at one of the configured addresses; `None` when none answers.
     pub fn find(admin: &AdminSection, log_id: &str) -> Option<Self> {
-        let mut remotes = admin.listen.addresses.iter().map(|address| Self::at(*address, admin.token.clone()));
+        let mut remotes =
+            admin.listen.addresses.iter().map(|address| Self::at(*address, admin.token.clone()));
         remotes.find(|remote| remote.get::<About>("/v1/about").is_ok_and(|about| about.log_id == log_id))
     }
 
