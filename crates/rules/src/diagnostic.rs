@@ -56,17 +56,25 @@ impl<'a> SourceText<'a> {
         self.text
     }
 
+    /// The line of a finding, from 1.
+    pub(crate) fn line(&self, finding: &Finding) -> u32 {
+        self.line_starts.partition_point(|&start| start <= self.offset(finding)) as u32
+    }
+
     pub(crate) fn diagnostic(&self, finding: Finding) -> Diagnostic {
-        let at = self.text.floor_char_boundary(finding.span.start.min(self.text.len()));
-        let line = self.line_starts.partition_point(|&start| start <= at);
-        let column = self.text[self.line_starts[line - 1]..at].chars().count() + 1;
+        let (line, at) = (self.line(&finding), self.offset(&finding));
+        let column = self.text[self.line_starts[line as usize - 1]..at].chars().count() + 1;
         Diagnostic {
             file: self.file.to_owned(),
-            line: line as u32,
+            line,
             column: column as u32,
             found: finding.found,
             help: finding.help,
         }
+    }
+
+    fn offset(&self, finding: &Finding) -> usize {
+        self.text.floor_char_boundary(finding.span.start.min(self.text.len()))
     }
 }
 

@@ -211,7 +211,7 @@ fn unit_of(text: &str) -> Option<&str> {
                 ')' => depth -= 1,
                 _ => {}
             }
-            depth < 0 || c.is_whitespace() || matches!(c, ',' | '<' | '>' | '=' | '!' | '\'')
+            depth < 0 || c.is_whitespace() || matches!(c, ',' | '<' | '>' | '=' | '!' | '&' | '|' | '\'')
         })
         .unwrap_or(text.len());
     let unit = &text[..end];

@@ -1,6 +1,7 @@
 //! From a condition as written to one that can be evaluated: metrics looked up, limits converted, types checked. What
 //! the language has and this version does not evaluate is refused here.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::condition::{Comparison, Condition, Operand, Test};
@@ -54,6 +55,8 @@ impl MetricKind {
 /// Resolves the conditions of one rule, collecting its metrics and every finding.
 pub(crate) struct Resolver<'a> {
     catalog: &'a dyn MetricCatalog,
+    /// Metrics that the catalog does not know and that were warned of.
+    unknown: &'a mut HashSet<String>,
     pub(crate) metrics: Vec<String>,
     pub(crate) errors: Vec<Finding>,
     pub(crate) warnings: Vec<Finding>,
@@ -68,8 +71,8 @@ struct OperandType {
 }
 
 impl<'a> Resolver<'a> {
-    pub(crate) fn new(catalog: &'a dyn MetricCatalog) -> Self {
-        Resolver { catalog, metrics: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
+    pub(crate) fn new(catalog: &'a dyn MetricCatalog, unknown: &'a mut HashSet<String>) -> Self {
+        Resolver { catalog, unknown, metrics: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// `None` where there are errors.
@@ -113,8 +116,11 @@ impl<'a> Resolver<'a> {
         right: &syntax::Operand,
     ) -> Option<Test> {
         // The metric gives the type that the other side must have, on whichever side it stands.
-        let is_metric = |operand: &syntax::Operand| matches!(operand.kind, OperandKind::Metric(_));
-        let (subject, other) = if is_metric(left) { (left, right) } else { (right, left) };
+        let is_subject = |operand: &syntax::Operand| {
+            matches!(operand.kind, OperandKind::Metric(_) | OperandKind::Call { .. })
+        };
+        let is_on_the_left = is_subject(left) || !is_subject(right);
+        let (subject, other) = if is_on_the_left { (left, right) } else { (right, left) };
         let subject_type = self.subject(subject)?;
         let other = self.against(other, &subject_type)?;
         if comparison.is_of_order() && !matches!(other, Operand::Number { .. } | Operand::Metric(_)) {
@@ -129,7 +135,7 @@ impl<'a> Resolver<'a> {
             self.ordered(&subject_type, subject.span.clone(), comparison.symbol())?;
         }
         let subject = self.operand(subject)?;
-        let (left, right) = if is_metric(left) { (subject, other) } else { (other, subject) };
+        let (left, right) = if is_on_the_left { (subject, other) } else { (other, subject) };
         Some(Test::Compare { left, comparison, right })
     }
 
@@ -233,7 +239,8 @@ impl<'a> Resolver<'a> {
             }
             (Some(unit), None) => {
                 let found = format!("{decimal} {unit} against a metric without a unit");
-                return self.refuse(span, found, format!("write {decimal}"));
+                let help = format!("write {decimal}, or name a metric of the catalog that has a unit");
+                return self.refuse(span, found, help);
             }
         };
         match value.filter(|value: &f64| value.is_finite()) {
@@ -260,7 +267,7 @@ impl<'a> Resolver<'a> {
         if self.metrics.len() == RULE_METRICS_MAX {
             return self.refuse(span, format!("more than {RULE_METRICS_MAX} metrics"), "split the rule");
         }
-        if self.catalog.metric(name).is_none() {
+        if self.catalog.metric(name).is_none() && self.unknown.insert(name.to_owned()) {
             let help = match self.catalog.nearest(name) {
                 Some(nearest) => {
                     format!("did you mean {nearest}? As it stands it is a metric without a unit")

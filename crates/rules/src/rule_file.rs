@@ -1,7 +1,9 @@
 //! Rule files: TOML in, a rule set or every error at once out. Converts and checks all that can be known before the
 //! first reading; opens no file itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -55,6 +57,7 @@ impl RuleSource {
             options,
             rules: Vec::new(),
             ids: HashMap::new(),
+            unknown: HashSet::new(),
             errors: vec![],
             warnings: vec![],
         };
@@ -78,6 +81,8 @@ struct Load<'a> {
     rules: Vec<Rule>,
     /// Where each id was first used.
     ids: HashMap<String, String>,
+    /// Metrics that were warned of: once is enough.
+    unknown: HashSet<String>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -107,6 +112,14 @@ impl Load<'_> {
                 findings.push(Finding::new(key.span(), found, "a rule file holds [[rule]] tables"));
             }
         }
+        // What is odd about a line that does not parse is said once.
+        let broken: Vec<u32> =
+            findings[..syntax_errors.len()].iter().map(|error| source.line(error)).collect();
+        let mut at = 0;
+        findings.retain(|finding| {
+            at += 1;
+            at <= syntax_errors.len() || !broken.contains(&source.line(finding))
+        });
         findings.sort_by_key(|finding| finding.span.start);
         self.errors.extend(findings.into_iter().map(|finding| source.diagnostic(finding)));
     }
@@ -128,15 +141,17 @@ impl Load<'_> {
                 findings.push(Finding::new(table.span(), found, "write [[rule]]"));
                 continue;
             };
-            let mut reader = RuleReader::new(source.text(), keys, table.span(), self.catalog);
+            let mut reader =
+                RuleReader::new(source.text(), keys, table.span(), self.catalog, &mut self.unknown);
             let rule = reader.rule();
+            let id = reader.id();
             let mut errors = std::mem::take(&mut reader.errors);
             // What a line that does not parse took along is not missing.
             errors.retain(|error| is_whole || !error.is_missing_key);
             findings.extend(errors.into_iter().map(|error| error.finding));
             let warnings = std::mem::take(&mut reader.warnings);
             self.warnings.extend(warnings.into_iter().map(|finding| source.diagnostic(finding)));
-            self.check_id(&reader, source, findings);
+            self.check_id(id, source, findings);
             self.rules.extend(rule);
             if self.rules.len() > self.options.rules_max {
                 let found = format!("more than {} rules", self.options.rules_max);
@@ -146,8 +161,13 @@ impl Load<'_> {
         }
     }
 
-    fn check_id(&mut self, reader: &RuleReader<'_>, source: &SourceText<'_>, findings: &mut Vec<Finding>) {
-        let Some((id, span)) = reader.id() else {
+    fn check_id(
+        &mut self,
+        id: Option<(&str, Range<usize>)>,
+        source: &SourceText<'_>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some((id, span)) = id else {
             return;
         };
         let here = source.diagnostic(Finding::new(span.clone(), "", ""));

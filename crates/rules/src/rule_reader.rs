@@ -1,6 +1,6 @@
 //! One `[[rule]]` table to one rule: every key read, defaulted and checked, every error kept with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use model::Severity;
@@ -53,6 +53,7 @@ pub(crate) struct RuleReader<'a> {
     keys: &'a DeTable<'a>,
     span: Range<usize>,
     catalog: &'a dyn MetricCatalog,
+    unknown: &'a mut HashSet<String>,
     pub(crate) errors: Vec<RuleError>,
     pub(crate) warnings: Vec<Finding>,
 }
@@ -63,8 +64,9 @@ impl<'a> RuleReader<'a> {
         keys: &'a DeTable<'a>,
         span: Range<usize>,
         catalog: &'a dyn MetricCatalog,
+        unknown: &'a mut HashSet<String>,
     ) -> Self {
-        RuleReader { file, keys, span, catalog, errors: Vec::new(), warnings: Vec::new() }
+        RuleReader { file, keys, span, catalog, unknown, errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// The id and where it stands.
@@ -143,18 +145,21 @@ impl<'a> RuleReader<'a> {
                 self.missing("when", "write for example when = \"water_level > 2.5 m\"");
             }
         }
-        let mut resolver = Resolver::new(self.catalog);
+        let mut unknown = std::mem::take(self.unknown);
+        let mut resolver = Resolver::new(self.catalog, &mut unknown);
         let when = self.condition("when", &mut resolver);
         let clear = self.condition("clear", &mut resolver);
+        let metrics = resolver.metrics;
+        *self.unknown = unknown;
         let is_clear_wanted = self.keys.get("clear").is_some();
         let when = when?;
         if is_clear_wanted && clear.is_none() {
             return None;
         }
-        Some((when, clear, resolver.metrics))
+        Some((when, clear, metrics))
     }
 
-    fn condition(&mut self, key: &'static str, resolver: &mut Resolver<'a>) -> Option<Condition> {
+    fn condition(&mut self, key: &'static str, resolver: &mut Resolver<'_>) -> Option<Condition> {
         let text = self.text(key, CONDITION_BYTES_MAX)?;
         let written = match condition_syntax::parse(text) {
             Ok(written) => written,
