@@ -201,3 +201,19 @@ fn queries(root: &Path) -> [String; 3] {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_the_demo_load_without_a_warning() {
+        let config = Config::load(&crate::config::Sources::default()).expect("the defaults hold");
+        let catalog = crate::metric_catalog::load(&config).expect("the shipped catalog");
+        let files = [("demo.toml".to_owned(), RULES.to_owned())];
+        let loaded = rules::RuleSource::load(&files, catalog.as_ref(), &rules::LoadOptions::default());
+        let loaded = loaded.expect("the rules load");
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        assert!(loaded.rule_set.rules().len() >= 5);
+    }
+}
