@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Finding, SourceText};
 use crate::resolve::MetricCatalog;
 use crate::rule::Rule;
-use crate::rule_reader::RuleReader;
+use crate::rule_reader::{RuleReader, id_of};
 use crate::rule_set::RuleSet;
 
 /// Longest rule file.
@@ -144,14 +144,13 @@ impl Load<'_> {
             let mut reader =
                 RuleReader::new(source.text(), keys, table.span(), self.catalog, &mut self.unknown);
             let rule = reader.rule();
-            let id = reader.id();
             let mut errors = std::mem::take(&mut reader.errors);
             // What a line that does not parse took along is not missing.
             errors.retain(|error| is_whole || !error.is_missing_key);
             findings.extend(errors.into_iter().map(|error| error.finding));
             let warnings = std::mem::take(&mut reader.warnings);
             self.warnings.extend(warnings.into_iter().map(|finding| source.diagnostic(finding)));
-            self.check_id(id, source, findings);
+            self.check_id(id_of(keys), source, findings);
             self.rules.extend(rule);
             if self.rules.len() > self.options.rules_max {
                 let found = format!("more than {} rules", self.options.rules_max);

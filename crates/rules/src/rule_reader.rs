@@ -58,6 +58,12 @@ pub(crate) struct RuleReader<'a> {
     pub(crate) warnings: Vec<Finding>,
 }
 
+/// The id of a rule and where it stands.
+pub(crate) fn id_of<'k>(keys: &'k DeTable<'_>) -> Option<(&'k str, Range<usize>)> {
+    let value = keys.get("id")?;
+    Some((value.get_ref().as_str()?, value.span()))
+}
+
 impl<'a> RuleReader<'a> {
     pub(crate) fn new(
         file: &'a str,
@@ -67,12 +73,6 @@ impl<'a> RuleReader<'a> {
         unknown: &'a mut HashSet<String>,
     ) -> Self {
         RuleReader { file, keys, span, catalog, unknown, errors: Vec::new(), warnings: Vec::new() }
-    }
-
-    /// The id and where it stands.
-    pub(crate) fn id(&self) -> Option<(&'a str, Range<usize>)> {
-        let value = self.keys.get("id")?;
-        Some((value.get_ref().as_str()?, value.span()))
     }
 
     /// `None` where there are errors.

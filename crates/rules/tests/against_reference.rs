@@ -2,10 +2,12 @@
 //! repeats of times, qualities, texts, ticks anywhere, rule-set changes, and a restart at any record.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod catalog;
 mod log;
 mod reference;
 
-use log::{EPOCH_US, RuleSets, SmallCatalog, TestReading, TestRecord, apply, config, restart};
+use catalog::SmallCatalog;
+use log::{EPOCH_US, RuleSets, TestReading, TestRecord, apply, config, restart};
 use model::proto::{Quality, reading::Value};
 use model::{Alert, AlertState};
 use proptest::prelude::*;

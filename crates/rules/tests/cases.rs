@@ -2,11 +2,13 @@
 //! the folder that `RULES_CASES` names, in the format that `docs/rules.md` gives.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod catalog;
 mod log;
 
 use std::path::{Path, PathBuf};
 
-use log::{EPOCH_US, RuleSets, SmallCatalog, TestReading, TestRecord, apply, config, restart};
+use catalog::SmallCatalog;
+use log::{EPOCH_US, RuleSets, TestReading, TestRecord, apply, config, restart};
 use model::proto::{Quality, reading::Value};
 use model::{Alert, AlertEvent};
 use sha2::{Digest, Sha256};

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod log;
+mod catalog;
 
-use log::SmallCatalog;
+use catalog::SmallCatalog;
 use urban_neuron_rules::{Diagnostic, LoadOptions, Loaded, RuleSet, RuleSource, digest_of};
 
 const HEAD: &str = "[[rule]]\nid = \"x\"\ntitle = \"t\"\nseverity = \"warning\"\n";
@@ -130,7 +130,7 @@ fn errors_say_where_what_and_what_would_do() {
     check_error("when = \"rain > 1\"\nlabels = 3", 2, 10, &["labels that is integer"]);
     check_error("when = '\"PM2.5\" > 1 m'", 1, 19, &["1 m"]);
     check_error("when = \"\\\"PM2.5\\\" > 1 m\"", 1, 21, &["1 m"]);
-    check_error("when = \"'井' = status and rain > 1 m\"", 1, 32, &["1 m"]);
+    check_error("when = \"'井' = status and rain > 1 m\"", 1, 33, &["1 m"]);
 }
 
 #[test]
