@@ -88,9 +88,9 @@ impl AlertStream {
         let topic = mqtt_topic(alert);
         let payload = Bytes::from(alert_json(alert));
         let is_firing = alert.state == AlertState::Firing;
-        self.board.publish(topic.clone(), payload, is_firing, cloud_event(alert));
+        self.board.publish(&topic, payload, is_firing, cloud_event(alert));
         if !is_firing {
-            self.board.publish(topic, Bytes::new(), true, Vec::new());
+            self.board.publish(&topic, Bytes::new(), true, Vec::new());
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use gateway::mqtt_endpoint::EndpointAddresses;
 use log::Log;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::info;
 
 use crate::admin::{Admin, AdminParts};
@@ -64,22 +65,26 @@ impl Service {
     /// # Errors
     /// Whatever keeps a part from starting; what was started is stopped again.
     pub fn start(config: &Config, roles: &[Role]) -> anyhow::Result<Service> {
+        // Before anything counts: handles made earlier would count nowhere.
+        let recorder = metrics::install().context("metrics")?;
+        let parts = Shared::new(config, roles);
         match config.log.kind {
             LogKind::Embedded => {
-                let log = opening::embedded(config, roles, &failpoints)?;
-                Self::start_on(log, config, roles)
+                let log = opening::embedded(config, roles, &parts.failpoints)?;
+                Self::start_on(log, config, roles, parts, recorder)
             }
-            LogKind::Kafka => {
-                let log = opening::kafka(config)?;
-                Self::start_on(log, config, roles)
-            }
+            LogKind::Kafka => Self::start_on(opening::kafka(config)?, config, roles, parts, recorder),
         }
     }
 
-    fn start_on<L: Log>(log: L, config: &Config, roles: &[Role]) -> anyhow::Result<Service> {
-        let recorder = metrics::install().context("metrics")?;
+    fn start_on<L: Log>(
+        log: L,
+        config: &Config,
+        roles: &[Role],
+        parts: Shared,
+        recorder: PrometheusHandle,
+    ) -> anyhow::Result<Service> {
         let decoder = decoders::factory(config)?;
-        let parts = Shared::new(config, roles);
         info!(log_id = %log.log_id(), instance = parts.instance, "starting");
 
         let follow_from = alert_follower::catch_up(&log, &parts.stream).context("reading what fires now")?;

@@ -10,11 +10,11 @@ use std::ops::ControlFlow;
 use log::{Log, Topic};
 use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
 use model::{Alert, AlertEvent, LogRecordView, Record};
-use rules::{Evaluator, Identity, Limits};
+use rules::{Evaluator, EvaluatorConfig};
 use tracing::{error, info, warn};
 
 use crate::alert_outbox::CurrentState;
-use crate::operations::{TopicScan, scan};
+use crate::operations::{OperationError, TopicScan, scan};
 use crate::rule_sets::RuleSets;
 use crate::state_store::StateStore;
 
@@ -45,13 +45,13 @@ pub enum StandStill {
     #[error("log partition {partition}, offset {offset}: {source}")]
     NewerRecord { partition: u32, offset: i64, source: model::envelope::LogRecordError },
     #[error("reading the alerts that were said: {0}")]
-    AlertsUnread(#[from] crate::operations::OperationError),
+    AlertsUnread(#[from] OperationError),
     #[error(transparent)]
     Log(#[from] log::Error),
     #[error(transparent)]
     Store(#[from] crate::state_store::StateStoreError),
     #[error("log partition {partition}, offset {offset}: {source}")]
-    RuleSet { partition: u32, offset: i64, source: rules::ApplyError },
+    RuleSet { partition: u32, offset: i64, source: crate::rule_sets::RuleSetsError },
 }
 
 /// What a batch came to.
@@ -83,7 +83,8 @@ impl RulesPartition {
         let (evaluator, position, alerts_position) = match restored {
             Some(restored) => restored,
             None => {
-                (Evaluator::new(identity(log, partition, tenant), Limits::default()), 0, 0)
+                let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
+                (Evaluator::new(config), 0, 0)
             }
         };
         if position < held.start || position > held.end {
@@ -135,7 +136,6 @@ impl RulesPartition {
             Ok(view) => view,
             Err(model::envelope::LogRecordError::Undecodable) => {
                 said.undecodable += u64::from(offset >= self.position);
-                self.evaluator.pass(offset + 1);
                 return Ok(());
             }
             Err(source) => return Err(StandStill::NewerRecord { partition, offset, source }),
@@ -149,11 +149,19 @@ impl RulesPartition {
         if offset < self.position {
             return Ok(());
         }
-        said.repeats += u64::from(is_repeat);
-        self.evaluator
-            .apply(record, &view, is_repeat, rule_sets, &mut self.output)
-            .map_err(|source| StandStill::RuleSet { partition, offset, source })?;
-        said.evaluated_messages += u64::from(!is_repeat && matches!(view, LogRecordView::Telemetry(_)));
+        if is_repeat {
+            said.repeats += 1;
+            return Ok(());
+        }
+        if let LogRecordView::RuleSet { n, digest } = &view {
+            let set = rule_sets
+                .compiled(*n, digest)
+                .map_err(|source| StandStill::RuleSet { partition, offset, source })?;
+            self.evaluator.apply_rule_set(record, *n, set, &mut self.output);
+        } else {
+            self.evaluator.apply(record, &view, &mut self.output);
+        }
+        said.evaluated_messages += u64::from(matches!(view, LogRecordView::Telemetry(_)));
         if !self.output.is_empty() {
             self.say(&view, said);
         }
@@ -203,16 +211,15 @@ impl RulesPartition {
     }
 
     pub fn rule_set_n(&self) -> Option<u64> {
-        self.evaluator.rule_set().map(|set| set.n)
+        self.evaluator.rule_set_n()
     }
 
     /// The clock at which something is due though no record comes, microseconds since 1970-01-01T00:00:00Z.
-    pub fn due_us(&mut self) -> Option<i64> {
+    pub fn due_us(&self) -> Option<i64> {
         self.evaluator.due_us()
     }
 
-    /// The partition clock, microseconds since 1970-01-01T00:00:00Z; `None` before the first record.
-    pub fn clock_us(&self) -> Option<i64> {
+    pub fn clock_us(&self) -> i64 {
         self.evaluator.clock_us()
     }
 
@@ -255,7 +262,8 @@ fn restore<L: Log>(
 ) -> Result<Option<(Evaluator, i64, i64)>, StandStill> {
     for position in store.snapshot_positions(log.log_id(), partition)? {
         let bytes = store.snapshot(log.log_id(), partition, position)?;
-        match open_snapshot(&bytes, identity(log, partition, tenant), rule_sets) {
+        let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
+        match open_snapshot(&bytes, config, rule_sets) {
             Ok((evaluator, alerts_position)) => return Ok(Some((evaluator, position, alerts_position))),
             Err(error) => warn!(partition, position, %error, "snapshot does not open, taking an older one"),
         }
@@ -263,23 +271,21 @@ fn restore<L: Log>(
     Ok(None)
 }
 
-fn identity<L: Log>(log: &L, log_partition: u32, tenant: &str) -> Identity {
-    Identity { log_id: log.log_id(), log_partition, tenant: tenant.to_owned() }
-}
-
 fn open_snapshot(
     bytes: &[u8],
-    identity: Identity,
+    config: EvaluatorConfig,
     rule_sets: &RuleSets,
 ) -> anyhow::Result<(Evaluator, i64)> {
     let rest = bytes.strip_prefix(&SNAPSHOT_MAGIC).ok_or_else(|| anyhow::anyhow!("another version"))?;
     let (alerts_position, rest) = rest.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("truncated"))?;
-    let evaluator = Evaluator::restore(rest, identity, Limits::default(), rule_sets)?;
+    let evaluator = Evaluator::restore(config, rest, |n, digest| {
+        rule_sets.compiled(n, digest)
+    })?;
     Ok((evaluator, i64::from_le_bytes(*alerts_position)))
 }
 
 /// What was said from `from` to the end of the alerts partition, by `ce_id`.
-fn read_said<L: Log>(log: &L, partition: u32, from: i64) -> Result<HashMap<String, Alert>, crate::operations::OperationError> {
+fn read_said<L: Log>(log: &L, partition: u32, from: i64) -> Result<HashMap<String, Alert>, OperationError> {
     let mut said = HashMap::new();
     let wanted = TopicScan { offsets: from..i64::MAX, ..TopicScan::all(Topic::Alerts, partition) };
     scan(log, &wanted, |record| {

@@ -7,6 +7,8 @@ use log::Log;
 use super::shared::{Shared, Worker};
 use crate::config::{Config, LogKind};
 use crate::health::Role;
+use crate::metric_catalog;
+use crate::rule_files::RuleFiles;
 use crate::rule_loader::RuleLoader;
 use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
 use crate::state_store::StateStore;
@@ -29,7 +31,7 @@ pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow:
             .is_armed()
             .then(|| Arc::new(move |name: &'static str| failpoints.pass(name)) as Arc<dyn Fn(&'static str) + Send + Sync>),
     };
-    let loader = RuleLoader::new(config)?;
+    let loader = RuleLoader::new(RuleFiles::new(config.rules.paths.clone()), metric_catalog::load(config)?);
     let log = log.clone();
     parts.spawn("rules worker", Role::Rules, move |stop| {
         RulesWorker::new(log, worker_parts, worker_config, loader)?.run(stop)
