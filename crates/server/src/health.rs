@@ -78,11 +78,13 @@ impl Health {
     pub fn set(&self, component: &str, role: Role, cause: Option<String>) {
         let mut components = self.components.lock();
         let old = components.insert((role, component.to_owned()), cause.clone());
-        match (old.flatten(), cause) {
-            (old, Some(cause)) if old.as_ref() != Some(&cause) => {
+        match (old, cause) {
+            // What a component begins with is no change for the worse.
+            (None, Some(cause)) => tracing::info!(role = role.name(), component, cause, "not ready yet"),
+            (Some(old), Some(cause)) if old.as_ref() != Some(&cause) => {
                 tracing::warn!(role = role.name(), component, cause, "not ready");
             }
-            (Some(_), None) => tracing::info!(role = role.name(), component, "ready again"),
+            (Some(Some(_)), None) => tracing::info!(role = role.name(), component, "ready again"),
             _ => {}
         }
     }
