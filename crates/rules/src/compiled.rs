@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::reading::MetricId;
 use crate::rule::{QualityFilter, Rule};
 use crate::rule_set::RuleSet;
+use crate::series::View;
 use crate::states::RuleId;
 
 /// Number of a plan.
@@ -27,7 +28,7 @@ pub(crate) struct CompiledRule {
     pub(crate) condition: Arc<str>,
     pub(crate) metrics: Box<[MetricId]>,
     pub(crate) timing: Timing,
-    pub(crate) quality: QualityFilter,
+    pub(crate) view: View,
     pub(crate) selector: SelectorId,
     pub(crate) shape: Shape,
     /// The offset at which it took effect: it knows no reading from before.
@@ -86,6 +87,8 @@ impl Plan {
 pub(crate) struct CompiledRules {
     pub(crate) rules: Vec<CompiledRule>,
     pub(crate) matching: Matching,
+    /// By view: a rule takes the readings that are in place there.
+    views: [bool; 2],
     /// Metrics whose readings in place are kept, since a rule of the general shape looks at them.
     kept: HashSet<MetricId>,
     by_metric: HashMap<(MetricId, SelectorId), Vec<RuleId>>,
@@ -100,6 +103,7 @@ impl CompiledRules {
             let id = compiled.rules.len() as RuleId;
             let rule =
                 compile(rule, metrics, compiled.matching.add(rule.meaning.selector.as_ref()), since_offset);
+            compiled.views[rule.view as usize] = true;
             if matches!(rule.shape, Shape::General { .. }) {
                 compiled.kept.extend(rule.metrics.iter().copied());
             }
@@ -111,6 +115,12 @@ impl CompiledRules {
         compiled
     }
 
+    /// The views that rules look at.
+    pub(crate) fn views(&self) -> impl Iterator<Item = View> {
+        View::BOTH.into_iter().filter(|view| self.views[*view as usize])
+    }
+
+    #[inline]
     pub(crate) fn get(&self, rule: RuleId) -> &CompiledRule {
         &self.rules[rule as usize]
     }
@@ -176,7 +186,10 @@ fn compile(rule: &Rule, metrics: &mut Metrics, selector: SelectorId, since_offse
             clear_for_us: meaning.clear_for_us,
             silence_grace_us: meaning.silence_grace_us,
         },
-        quality: meaning.quality,
+        view: match meaning.quality {
+            QualityFilter::Good => View::Good,
+            QualityFilter::Any => View::Any,
+        },
         selector,
         shape,
         since_offset,

@@ -12,7 +12,6 @@ use crate::evaluator::{Cause, Core, Taken, TakenValue};
 use crate::life::{Moment, Phase, Step, Turn, due_us, spoken, step};
 use crate::metrics::Metrics;
 use crate::reading::{Episode, PlacedReading};
-use crate::rule::QualityFilter;
 use crate::said::{Said, Sink};
 use crate::series::View;
 use crate::states::{RuleId, StateId};
@@ -33,13 +32,6 @@ pub(crate) struct Candidate {
     rule: RuleId,
     /// For a band rule: its series, and the reading of the group in place there.
     band: Option<(SeriesId, u32)>,
-}
-
-const fn view_of(quality: QualityFilter) -> View {
-    match quality {
-        QualityFilter::Good => View::Good,
-        QualityFilter::Any => View::Any,
-    }
 }
 
 impl Core {
@@ -155,11 +147,11 @@ impl Core {
             return;
         };
         let profile = self.devices.get(series.device).profile;
-        for view in View::BOTH {
+        for view in self.rules.views() {
             let Some(at) = touched.by_view[view as usize] else {
                 continue;
             };
-            let is_seen = |rule: &RuleId| view_of(self.rules.get(*rule).quality) == view;
+            let is_seen = |rule: &RuleId| self.rules.get(*rule).view == view;
             let generals = plan.generals.iter().copied().filter(is_seen);
             candidates.extend(generals.map(|rule| Candidate { rule, band: None }));
             let band = |rule| Candidate { rule, band: Some((touched.series, at)) };
@@ -246,7 +238,7 @@ impl Core {
         let device = self.devices.get(device);
         let reading_of = |metric: &u32| {
             let places = self.places.get(&device.series_of(*metric)?)?;
-            let reading = places.by_view[view_of(rule.quality) as usize].as_ref()?;
+            let reading = places.by_view[rule.view as usize].as_ref()?;
             (reading.log_offset >= rule.since_offset).then_some(reading)
         };
         rule.metrics.iter().map(reading_of).collect()
@@ -347,7 +339,7 @@ impl Core {
     /// What an alert keeps of the evaluation that starts it.
     fn start(&self, rule: RuleId, now_us: i64, band: Option<(SeriesId, u32)>, cause: &Cause<'_>) -> Episode {
         let rule = self.rules.get(rule);
-        let view = view_of(rule.quality) as usize;
+        let view = rule.view as usize;
         let placed = |taken: &Taken| placed(taken, cause, &self.metrics);
         let is_among = |taken: &&Taken| taken.is_placed[view] && rule.metrics.contains(&taken.metric);
         let first = cause
