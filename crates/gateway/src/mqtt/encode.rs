@@ -123,7 +123,9 @@ pub fn put_disconnect(out: &mut Vec<u8>, reason: ReasonCode, what: &str, packet_
     let mut body = vec![reason.0];
     put_reason_string(&mut body, what);
     if body.len() + 3 > packet_bytes_max as usize {
+        // Some clients (rumqttc) do not take a DISCONNECT without its property length.
         body.truncate(1);
+        body.push(0);
     }
     put_packet(out, packet_type::DISCONNECT << 4, &body);
 }
