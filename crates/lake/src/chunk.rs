@@ -77,50 +77,76 @@ impl ChunkEncoder {
         self.write_chunk(column, &dictionary, &pages)
     }
 
-    /// Encodes a required column of fixed-length values as they are. They are ids: no statistics.
+    /// Encodes a required column of ids as they are: no statistics, since nobody asks for a range of them.
     pub(crate) fn encode_ids(
         &mut self,
         column: ColumnDescPtr,
         ids: &[EventId],
     ) -> Result<(Bytes, ColumnCloseResult)> {
-        let mut sink = TrackedWrite::new(Vec::with_capacity(size_of_val(ids)));
+        self.encode_plain(column, ids, &[])
+    }
+
+    /// Encodes a required column of int64 as they are: where a stretch of numbers comes again for the next metric of a
+    /// device, zstd sees it, and would not through deltas.
+    pub(crate) fn encode_numbers(
+        &mut self,
+        column: ColumnDescPtr,
+        numbers: &[i64],
+    ) -> Result<(Bytes, ColumnCloseResult)> {
+        let bytes: Vec<[u8; 8]> = numbers.iter().map(|number| number.to_le_bytes()).collect();
+        let ranges: Vec<(i64, i64)> = numbers.chunks(PAGE_ROWS_MAX).filter_map(range_of).collect();
+        self.encode_plain(column, &bytes, &ranges)
+    }
+
+    /// `ranges`: least and greatest number of each page, or nothing where there are to be no statistics.
+    fn encode_plain<const N: usize>(
+        &mut self,
+        column: ColumnDescPtr,
+        values: &[[u8; N]],
+        ranges: &[(i64, i64)],
+    ) -> Result<(Bytes, ColumnCloseResult)> {
+        let mut sink = TrackedWrite::new(Vec::with_capacity(size_of_val(values)));
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut offsets = OffsetIndexBuilder::new();
-        let (mut uncompressed_bytes, mut pages) = (0, 0);
-        for page_ids in ids.chunks(PAGE_ROWS_MAX) {
-            let raw = page_ids.as_flattened();
-            let page = Page::DataPage {
-                buf: self.compress(raw, true)?,
-                num_values: page_ids.len() as u32,
-                encoding: Encoding::PLAIN,
-                def_level_encoding: Encoding::RLE,
-                rep_level_encoding: Encoding::RLE,
-                statistics: None,
-            };
-            let written = writer.write_page(CompressedPage::new(page, raw.len()))?;
+        let mut columns = ColumnIndexBuilder::new(column.physical_type());
+        let mut uncompressed_bytes = 0;
+        for (page, page_values) in values.chunks(PAGE_ROWS_MAX).enumerate() {
+            let raw = page_values.as_flattened();
+            let buf = self.compress(raw, true)?;
+            let written = writer.write_page(CompressedPage::new(
+                data_page(buf, page_values.len(), Encoding::PLAIN),
+                raw.len(),
+            ))?;
             uncompressed_bytes += written.uncompressed_size;
-            pages += 1;
             offsets.append_offset_and_size(written.offset as i64, written.compressed_size as i32);
-            offsets.append_row_count(page_ids.len() as i64);
+            offsets.append_row_count(page_values.len() as i64);
+            if let Some((least, greatest)) = ranges.get(page) {
+                columns.append(false, least.to_le_bytes().into(), greatest.to_le_bytes().into(), 0, None);
+            }
         }
         let bytes = Bytes::from(sink.into_inner()?);
+        let pages = values.len().div_ceil(PAGE_ROWS_MAX) as i32;
         let stats =
             PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: Encoding::PLAIN, count: pages };
-        let metadata = ColumnChunkMetaData::builder(column)
+        let mut metadata = ColumnChunkMetaData::builder(column)
             .set_compression(compression(true)?)
             .set_encodings(vec![Encoding::PLAIN, Encoding::RLE])
             .set_page_encoding_stats(vec![stats])
             .set_total_compressed_size(bytes.len() as i64)
             .set_total_uncompressed_size(uncompressed_bytes as i64)
-            .set_num_values(ids.len() as i64)
-            .set_data_page_offset(0)
-            .build()?;
+            .set_num_values(values.len() as i64)
+            .set_data_page_offset(0);
+        let least = ranges.iter().map(|range| range.0).min();
+        let greatest = ranges.iter().map(|range| range.1).max();
+        if least.is_some() {
+            metadata = metadata.set_statistics(Statistics::int64(least, greatest, None, Some(0), false));
+        }
         let close = ColumnCloseResult {
             bytes_written: bytes.len() as u64,
-            rows_written: ids.len() as u64,
-            metadata,
+            rows_written: values.len() as u64,
+            metadata: metadata.build()?,
             bloom_filter: None,
-            column_index: None,
+            column_index: if ranges.is_empty() { None } else { Some(columns.build()?) },
             offset_index: Some(offsets.build()),
         };
         Ok((bytes, close))
@@ -174,14 +200,8 @@ impl ChunkEncoder {
         let data_page_offset = written.bytes_written as i64;
 
         for raw in pages {
-            let page = Page::DataPage {
-                buf: self.compress(&raw.bytes, is_compressed)?,
-                num_values: raw.rows as u32,
-                encoding: Encoding::RLE_DICTIONARY,
-                def_level_encoding: Encoding::RLE,
-                rep_level_encoding: Encoding::RLE,
-                statistics: None,
-            };
+            let page =
+                data_page(self.compress(&raw.bytes, is_compressed)?, raw.rows, Encoding::RLE_DICTIONARY);
             let written = writer.write_page(CompressedPage::new(page, raw.bytes.len()))?;
             uncompressed_bytes += written.uncompressed_size;
             index.add(raw, written.offset as i64, written.compressed_size as i32);
@@ -208,6 +228,21 @@ impl ChunkEncoder {
             .compress(bytes)
             .map(Bytes::from)
             .map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}
+
+fn range_of(numbers: &[i64]) -> Option<(i64, i64)> {
+    Some((*numbers.iter().min()?, *numbers.iter().max()?))
+}
+
+fn data_page(buf: Bytes, rows: usize, encoding: Encoding) -> Page {
+    Page::DataPage {
+        buf,
+        num_values: rows as u32,
+        encoding,
+        def_level_encoding: Encoding::RLE,
+        rep_level_encoding: Encoding::RLE,
+        statistics: None,
     }
 }
 

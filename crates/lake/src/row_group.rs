@@ -16,6 +16,9 @@ use crate::layout::Source;
 use crate::names::{NO_NAME, NameId, Names};
 use crate::rows::{Line, Message, Origin, Reading, Rows};
 
+/// The records of a batch of the log share its time.
+const LOG_TIMES_REPEAT: bool = true;
+
 /// What is equal in all rows of a file.
 pub(crate) struct Constants {
     pub(crate) tenant: String,
@@ -59,6 +62,8 @@ pub(crate) fn write_telemetry<W: Write + Send>(
         |key: fn(&Origin) -> NameId| runs.iter().map(move |run| (key(&rows.origins[run.origin]), run.rows));
     let name = |id| rows.names.get(id);
 
+    let times_repeat = order.len() * 2 >= rows.messages.len() * 3;
+
     let mut columns = Columns::begin(file, chunks)?;
     columns.values(all(), |_| constants.tenant.as_bytes())?;
     columns.values(origin(|origin| origin.device), |id| rows.devices.get(id))?;
@@ -73,8 +78,8 @@ pub(crate) fn write_telemetry<W: Write + Send>(
     columns.values(line(|line| specified(line.observed_at_source as i32)), enum_text(time_source_text))?;
     columns.values(line(|line| specified(line.clock_verdict as i32)), enum_text(clock_verdict_text))?;
     columns.optional_numbers(device_times(rows, &order).into_iter())?;
-    columns.numbers(messages.iter().map(|message| message.received_at_us))?;
-    columns.numbers(messages.iter().map(|message| message.log_time_us))?;
+    columns.message_times(messages.iter().map(|message| message.received_at_us), times_repeat)?;
+    columns.message_times(messages.iter().map(|message| message.log_time_us), LOG_TIMES_REPEAT)?;
     columns.values(origin(|origin| specified(origin.kind as i32)), enum_text(kind_text))?;
     columns.values(origin(|origin| origin.flags & FLAGS_KNOWN), flags_text)?;
     columns.optional_numbers(messages.iter().map(|message| message.sequence))?;
@@ -174,6 +179,18 @@ impl<'a, 'w, W: Write + Send> Columns<'a, 'w, W> {
     fn numbers(&mut self, numbers: impl Iterator<Item = i64>) -> Result<()> {
         let numbers: Vec<i64> = numbers.collect();
         self.write::<Int64Type>(&numbers, None)
+    }
+
+    /// A time of the message. Where the same one stands in many rows, as with many readings a message, zstd sees it come
+    /// again for every metric; else it is best told by deltas.
+    fn message_times(&mut self, times: impl Iterator<Item = i64>, repeats: bool) -> Result<()> {
+        if !repeats {
+            return self.numbers(times);
+        }
+        let times: Vec<i64> = times.collect();
+        let (bytes, close) = self.chunks.encode_numbers(self.schema.column(self.next), &times)?;
+        self.next += 1;
+        self.group.append_column(&bytes, close)
     }
 
     fn optional_numbers(&mut self, numbers: impl Iterator<Item = Option<i64>>) -> Result<()> {

@@ -64,7 +64,8 @@ pub(crate) struct Reading {
 /// What was last seen of a device: mostly its next message is like that.
 #[derive(Default)]
 struct DeviceMemory {
-    origin: Option<u32>,
+    /// And the source that it was made from.
+    origin: Option<(u32, NameId)>,
     /// The line of each reading index.
     lines: Vec<u32>,
 }
@@ -134,26 +135,25 @@ impl Rows {
     }
 
     fn origin_of(&mut self, view: &TelemetryView<'_>) -> u32 {
-        let source = view.source();
         let latitude =
             view.location.map(|at| at.latitude).filter(|degrees| degrees.is_finite()).map(f64::to_le_bytes);
         let longitude =
             view.location.map(|at| at.longitude).filter(|degrees| degrees.is_finite()).map(f64::to_le_bytes);
         let latitude: &[u8] = latitude.as_ref().map_or(&[], |bytes| bytes);
         let longitude: &[u8] = longitude.as_ref().map_or(&[], |bytes| bytes);
-        if let Some(id) = self.memories[self.device as usize].origin {
+        if let Some((id, source)) = self.memories[self.device as usize].origin {
             let last = &self.origins[id as usize];
             let is_like_last = last.kind == view.kind
                 && last.flags == view.flags
                 && self.names.get(last.asset) == view.asset_id.as_bytes()
                 && self.names.get(last.latitude) == latitude
                 && self.names.get(last.longitude) == longitude
-                && self.names.get(last.protocol) == source.protocol.as_bytes()
-                && self.names.get(last.gateway) == source.gateway_id.as_bytes();
+                && self.names.get(source) == view.source_bytes();
             if is_like_last {
                 return id;
             }
         }
+        let source = view.source();
         let origin = Origin {
             device: self.device,
             asset: self.names.intern_some(view.asset_id.as_bytes()),
@@ -169,7 +169,8 @@ impl Rows {
             origins.push(origin);
             origins.len() as u32 - 1
         });
-        self.memories[self.device as usize].origin = Some(id);
+        let source = self.names.intern_some(view.source_bytes());
+        self.memories[self.device as usize].origin = Some((id, source));
         id
     }
 

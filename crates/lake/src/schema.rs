@@ -75,7 +75,8 @@ pub(crate) fn control_schema() -> TypePtr {
     SCHEMA.clone()
 }
 
-/// How the columns of numbers are encoded; texts have their dictionary. Chosen by measuring, see `docs/lake.md`.
+/// How the columns that the general writer writes are encoded; `chunk.rs` writes the others. Chosen by measuring, see
+/// `docs/lake.md`.
 pub(crate) fn writer_properties() -> WriterPropertiesPtr {
     static PROPERTIES: LazyLock<WriterPropertiesPtr> = LazyLock::new(|| {
         let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("a constant between 1 and 22");
@@ -88,22 +89,11 @@ pub(crate) fn writer_properties() -> WriterPropertiesPtr {
                 ["device_id", "metric", "observed_at"].map(|name| sorted_by(column(name))).into(),
             ))
             .set_dictionary_enabled(false);
-        for name in [
-            "observed_at",
-            "device_time",
-            "received_at",
-            "log_time",
-            "sequence",
-            "log_offset",
-            "reading_index",
-        ] {
+        for name in ["observed_at", "device_time", "received_at", "sequence", "log_offset", "log_time"] {
             properties =
                 properties.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
         }
-        for name in ["value", "latitude", "longitude", "log_partition"] {
-            properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
-        }
-        Arc::new(properties.build())
+        Arc::new(properties.set_column_dictionary_enabled(ColumnPath::from("value"), true).build())
     });
     PROPERTIES.clone()
 }
