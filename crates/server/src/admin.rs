@@ -108,10 +108,10 @@ impl Admin {
 impl Drop for Admin {
     fn drop(&mut self) {
         // Nobody listens when the thread ended already.
-        let _ = self.stop.send(true);
+        self.stop.send(true).ok();
         if let Some(thread) = self.thread.take() {
             // It panics only where the process ends anyway.
-            let _ = thread.join();
+            thread.join().ok();
         }
     }
 }
@@ -157,7 +157,7 @@ async fn serve_one(listener: TcpListener, router: Router, mut stop: watch::Recei
     };
     let stopped = async move {
         // An error means that the server was dropped, which is a stop too.
-        let _ = stop.wait_for(|is_stopped| *is_stopped).await;
+        stop.wait_for(|is_stopped| *is_stopped).await.ok();
     };
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
         warn!(?address, %error, "the admin listener ended");

@@ -17,6 +17,7 @@ mod mqtt_section;
 mod reader;
 mod secret;
 mod service_sections;
+mod spelling;
 mod tree;
 
 pub use error::{ConfigError, ConfigErrors, Place};

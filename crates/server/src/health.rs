@@ -49,11 +49,14 @@ impl std::str::FromStr for Role {
     }
 }
 
+/// The cause, if any, of each component of each role.
+type Components = BTreeMap<(Role, String), Option<String>>;
+
 /// Shared by all components and the admin server.
 #[derive(Clone, Debug)]
 pub struct Health {
     roles: Arc<[Role]>,
-    components: Arc<Mutex<BTreeMap<(Role, String), Option<String>>>>,
+    components: Arc<Mutex<Components>>,
 }
 
 /// Why a role is not ready.

@@ -1,5 +1,7 @@
 //! The admin server over real HTTP and a real embedded log: what it answers is what the log holds.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -60,7 +62,12 @@ impl Deployment {
     /// Appends to one partition and waits until it is durable.
     fn append(&self, topic: Topic, partition: u32, key: &str, value: Option<&[u8]>, headers: &[u8]) {
         let (woken, wakes) = std::sync::mpsc::channel();
-        let mut appender = self.log.appender(Arc::new(move || drop(woken.send(())))).unwrap();
+        let mut appender = self
+            .log
+            .appender(Arc::new(move || {
+                woken.send(()).ok();
+            }))
+            .unwrap();
         appender.append(topic, partition, key.as_bytes(), value, headers).unwrap();
         let ticket = appender.flush();
         while appender.durable().unwrap() < ticket {
@@ -188,7 +195,7 @@ fn a_watcher_hears_what_comes_and_no_more_than_the_limit_may_watch() {
         let deadline = Instant::now() + PATIENCE;
         let watched = remote.watch(&mut |alert| {
             // The first line of any kind says that the log is followed from its end.
-            let _ = ready.send(());
+            ready.send(()).ok();
             heard.extend(alert);
             if heard.len() == 2 || Instant::now() > deadline {
                 ControlFlow::Break(())
@@ -213,7 +220,7 @@ fn a_stop_ends_the_watchers() {
     let watcher = std::thread::spawn(move || {
         remote.watch(&mut |_| {
             // The test has all that it waits for after the first.
-            let _ = ready.send(());
+            ready.send(()).ok();
             ControlFlow::Continue(())
         })
     });

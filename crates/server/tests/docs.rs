@@ -1,6 +1,8 @@
 //! The tables of `docs/operations.md` are what the code says. After a change: `UPDATE_DOCS=1 cargo test -p
 //! urban-neuron-server --test docs` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -41,7 +41,7 @@ impl StopSignal {
                 if is_first {
                     flag.store(true, Ordering::Relaxed);
                     // Nobody waits any more: the command is ending already.
-                    let _ = raise.send(());
+                    raise.send(()).ok();
                 }
             }
             std::process::exit(1)

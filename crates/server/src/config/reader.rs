@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::error::{ConfigError, Place};
 use super::listen::Listen;
 use super::secret::Secret;
+use super::spelling::nearest;
 use super::tree::{Node, Table, Value};
 use super::{byte_size, duration};
 
@@ -449,25 +450,4 @@ fn quoted(text: &str) -> String {
 
 fn span<T>(range: &RangeInclusive<T>, format: impl Fn(&T) -> String) -> String {
     format!("{} to {}", format(range.start()), format(range.end()))
-}
-
-/// The known key that a slip of the hand would make of this one.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    const SLIPS_MAX: usize = 2;
-    let distances = known.iter().map(|name| (distance(key, name), *name));
-    distances.min().filter(|(slips, _)| *slips <= SLIPS_MAX).map(|(_, name)| name)
-}
-
-/// Levenshtein distance, for short names.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

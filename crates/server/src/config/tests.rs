@@ -1,5 +1,7 @@
 //! What a config may say, what it may not, and that the docs and the samples agree with it.
 
+#![allow(clippy::panic)]
+
 use std::path::Path;
 
 use super::*;

@@ -130,7 +130,7 @@ impl<A: Appender> Redrive<A> {
         let (wake, woken) = sync_channel(1);
         let wake = Arc::new(move || {
             // Full means that a wake is waiting already.
-            let _ = wake.try_send(());
+            wake.try_send(()).ok();
         });
         Ok(Redrive { appender: log.appender(wake)?, partitions: log.partitions(), woken })
     }
@@ -181,7 +181,7 @@ impl<A: Appender> Redrive<A> {
                 return Err(OperationError::Admin(words));
             }
             // A timeout is looked at above; the channel cannot close while the appender holds its sender.
-            let _ = self.woken.recv_timeout(left);
+            self.woken.recv_timeout(left).ok();
         }
         Ok(())
     }
