@@ -148,7 +148,7 @@ impl Decoder {
         let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
         let mut decoded = (dialect.decode)(message, &mut sink);
         if message.is_will
-            && decoded.is_err()
+            && (decoded.is_err() || self.buffers.children.is_empty())
             && let Some(device) = (dialect.device)(message.topic)
         {
             // A will that says nothing readable still says that its device is gone.

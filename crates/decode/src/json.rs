@@ -289,15 +289,12 @@ impl<'a> JsonReader<'a> {
                 open.pop();
                 continue;
             }
-            match self.value()? {
-                token @ (JsonToken::Object | JsonToken::Array) => {
-                    if open.len() >= depth_max {
-                        return Err(self.rejection(Reason::TooDeep, "nested too deep"));
-                    }
-                    open.push(token == JsonToken::Object);
-                    is_first = true;
+            if let token @ (JsonToken::Object | JsonToken::Array) = self.value()? {
+                if open.len() >= depth_max {
+                    return Err(self.rejection(Reason::TooDeep, "nested too deep"));
                 }
-                _ => {}
+                open.push(token == JsonToken::Object);
+                is_first = true;
             }
         }
         Ok(())

@@ -1,7 +1,5 @@
 //! From what a dialect found to what everybody means: canonical metric names and units, quality, which time is used.
 
-use std::borrow::Cow;
-
 use model::catalog::{Catalog, MetricInfo, MetricKind};
 use model::clock_verdict::clock_verdict;
 use model::proto::{ClockVerdict, Quality, TimeSource};
@@ -40,6 +38,9 @@ pub(crate) struct Times {
     /// The claim, where `received_at` is used in its place.
     pub device_time_us: Option<i64>,
 }
+
+/// Every integer up to here is a double of its own.
+const INTEGER_MAX: u64 = 1 << 53;
 
 /// Claims beyond the years that RFC 3339 can write are kept as its last or first moment.
 const TIME_US: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
@@ -133,6 +134,7 @@ fn number_from_text(sent: &str) -> (NormalValue<'_>, Option<Quality>) {
     match sent.trim().parse::<f64>() {
         Ok(number) if number.is_finite() => match sent.trim().parse::<i64>() {
             Ok(integer) => (NormalValue::Integer(integer), None),
+            Err(_) if is_digits(sent.trim()) => (NormalValue::Number(number), Some(Quality::Suspect)),
             Err(_) => (NormalValue::Number(number), None),
         },
         Ok(_) => (NormalValue::None, Some(Quality::Bad)),
@@ -140,14 +142,19 @@ fn number_from_text(sent: &str) -> (NormalValue<'_>, Option<Quality>) {
     }
 }
 
+/// An integer: one that an i64 does not hold has lost digits as a double.
+fn is_digits(text: &str) -> bool {
+    text.trim_start_matches(['+', '-']).bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Brings the value into the metric's unit. A unit that does not convert leaves value and unit as sent.
-fn convert<'a>(normal: &mut NormalReading<'a>, sent: &'a Cow<'a, str>, info: Option<&MetricInfo>) {
+fn convert<'a>(normal: &mut NormalReading<'a>, sent: &'a str, info: Option<&MetricInfo>) {
     let canonical = info.and_then(|info| info.unit);
     if sent.is_empty() {
         normal.unit = canonical.map_or("", |unit| unit.code);
         return;
     }
-    if canonical.is_some_and(|unit| unit.code == &**sent) {
+    if canonical.is_some_and(|unit| unit.code == sent) {
         normal.unit = sent;
         return;
     }
@@ -159,7 +166,12 @@ fn convert<'a>(normal: &mut NormalReading<'a>, sent: &'a Cow<'a, str>, info: Opt
             if !conversion.is_identity() {
                 normal.value = match normal.value {
                     NormalValue::Number(number) => NormalValue::Number(conversion.apply(number)),
-                    NormalValue::Integer(integer) => NormalValue::Number(conversion.apply(integer as f64)),
+                    NormalValue::Integer(integer) => {
+                        if integer.unsigned_abs() > INTEGER_MAX && normal.quality == Quality::Good {
+                            normal.quality = Quality::Suspect;
+                        }
+                        NormalValue::Number(conversion.apply(integer as f64))
+                    }
                     ref other => other.clone(),
                 };
             }
@@ -171,6 +183,8 @@ fn convert<'a>(normal: &mut NormalReading<'a>, sent: &'a Cow<'a, str>, info: Opt
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     const TIMES: Times = Times {

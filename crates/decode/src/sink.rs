@@ -1,13 +1,12 @@
 //! Where dialects put the children of a message: each is checked, normalized, named and encoded at once, in buffers that live as
 //! long as the decoder.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::catalog::{self, Catalog};
 use model::event_id::{EventIds, Identity};
 use model::proto::{Flag, Kind};
-use model::{Position, RawMessage, Reason, Rejection};
+use model::{EventId, Position, RawMessage, Reason, Rejection};
 
 use crate::dialect::Dialect;
 use crate::draft::{Draft, DraftReading, DraftValue, recycle};
@@ -122,31 +121,11 @@ impl<'s> Sink<'s> {
         } else {
             draft.identity
         };
-        let name = self.dialect.name;
-        let Buffers { catalog, event_ids, records, device_ids, children, .. } = &mut *self.buffers;
-        let position = self.redrive.map(|redrive| redrive.dead_letter.to_string());
-        let (event_id, redelivery_key) = match (identity, &position) {
-            (Identity::None, Some(position)) => {
-                let identity = Identity::Id(position.as_bytes());
-                (event_ids.event_id(message.publisher, &draft.device_id, name, identity, index), None)
-            }
-            (Identity::None, None) => {
-                let key = message.packet_id.map(|packet_id| {
-                    event_ids.redelivery_key(
-                        message.publisher,
-                        packet_id,
-                        message.topic,
-                        message.payload,
-                        index,
-                    )
-                });
-                (event_ids.event_id(message.publisher, &draft.device_id, name, identity, index), key)
-            }
-            _ => (event_ids.event_id(message.publisher, &draft.device_id, name, identity, index), None),
-        };
+        let names = self.names(message, &draft.device_id, identity, index);
+        let Buffers { catalog, records, device_ids, children, .. } = &mut *self.buffers;
         let head = Head {
             device_id: &draft.device_id,
-            event_id,
+            event_id: names.event_id,
             times,
             received_at_us: message.received_at_us,
             kind: if message.is_will { Kind::Status } else { draft.kind },
@@ -155,13 +134,13 @@ impl<'s> Sink<'s> {
             location: draft.location,
             sequence: draft.sequence,
             flags: flags(message, draft, is_historical),
-            redelivery_key,
+            redelivery_key: names.redelivery_key,
             source: SourceHead {
                 adapter: message.adapter.name(),
                 protocol: message.adapter.protocol(),
                 topic: message.topic,
                 gateway_id: &draft.gateway_id,
-                codec: name,
+                codec: self.dialect.name,
                 codec_version: self.dialect.version,
             },
         };
@@ -176,6 +155,34 @@ impl<'s> Sink<'s> {
         device_ids.push_str(&draft.device_id);
         children.push(ChildSpan { index, record_end: records.len(), device_id_end: device_ids.len() });
     }
+
+    fn names(
+        &mut self,
+        message: &RawMessage<'_>,
+        device_id: &str,
+        identity: Identity<'_>,
+        index: u32,
+    ) -> Names {
+        let event_ids = &mut self.buffers.event_ids;
+        let (publisher, dialect) = (message.publisher, self.dialect.name);
+        let is_named = !matches!(identity, Identity::None);
+        // A second redrive of the same dead letter gives the same events.
+        let position = self.redrive.filter(|_| !is_named).map(|redrive| redrive.dead_letter.to_string());
+        let redelivery_key = match message.packet_id {
+            Some(packet_id) if !is_named && position.is_none() => {
+                Some(event_ids.redelivery_key(publisher, packet_id, message.topic, message.payload, index))
+            }
+            _ => None,
+        };
+        let identity = position.as_ref().map_or(identity, |position| Identity::Id(position.as_bytes()));
+        Names { event_id: event_ids.event_id(publisher, device_id, dialect, identity, index), redelivery_key }
+    }
+}
+
+/// What a child is known by.
+struct Names {
+    event_id: EventId,
+    redelivery_key: Option<EventId>,
 }
 
 fn flags(message: &RawMessage<'_>, draft: &Draft<'_>, is_historical: bool) -> u32 {
@@ -219,6 +226,6 @@ fn check(draft: &Draft<'_>) -> Result<(), Rejection> {
 /// Longest text value, bytes of UTF-8.
 pub const TEXT_BYTES_MAX: usize = 65_536;
 
-fn shorten(name: &Cow<'_, str>) -> String {
+fn shorten(name: &str) -> String {
     name.chars().take(40).collect()
 }

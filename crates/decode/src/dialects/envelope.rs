@@ -3,8 +3,9 @@
 //! What only we can say is not taken from it: when it was received, where it came from, whether it was retained or sent
 //! again. Its event id, where it has one, is its identity.
 
+use model::envelope::LocationView;
 use model::event_id::Identity;
-use model::proto::{Flag, Kind, TimeSource};
+use model::proto::{Flag, Kind, LocationOrigin, TimeSource};
 use model::{LogRecordView, RawMessage, Reason, Rejection, TelemetryView, ValueView};
 
 use super::own_topic::{self, Form};
@@ -62,7 +63,7 @@ fn decode(message: &RawMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection
     draft.kind = if view.kind == Kind::Unspecified { Kind::Telemetry } else { view.kind };
     draft.time = (view.observed_at_us != 0).then(|| claim(view.observed_at_us, view.observed_at_source));
     draft.sequence = view.sequence;
-    draft.location = view.location.map(|location| (location.latitude, location.longitude, location.origin));
+    draft.location = view.location.map(location).transpose()?;
     draft.domain = check_domain(view.domain)?;
     draft.asset_id = view.asset_id.into();
     draft.gateway_id = view.source().gateway_id.into();
@@ -79,6 +80,18 @@ fn value(value: ValueView<'_>) -> DraftValue<'_> {
         ValueView::Text(text) => DraftValue::Text(text.into()),
         ValueView::None => DraftValue::None,
     }
+}
+
+/// A device knows where it is, or its gateway does; what the registry says it cannot say.
+fn location(sent: LocationView) -> Result<(f64, f64, LocationOrigin), Rejection> {
+    let LocationView { latitude, longitude, origin } = sent;
+    if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
+        let what =
+            format!("location: WGS-84 degrees are wanted, found latitude {latitude}, longitude {longitude}");
+        return Err(Rejection::new(Reason::InvalidValue, what));
+    }
+    let is_gateway = origin == LocationOrigin::Gateway;
+    Ok((latitude, longitude, if is_gateway { LocationOrigin::Gateway } else { LocationOrigin::Device }))
 }
 
 fn claim(at_us: i64, source: TimeSource) -> DraftTime {

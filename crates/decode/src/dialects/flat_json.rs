@@ -4,6 +4,9 @@
 //! sensor has none), or `{"value", "unit", "quality", "observed_at" | "ts"}` where it brings its own. `sequence` (an integer),
 //! `latitude` and `longitude` (together) are the message's. A time that cannot be read is kept as a reading of its own name, and
 //! the time of receipt is used.
+//!
+//! Integers are exact up to an i64; a larger one is the nearest double and `suspect`. A number beyond a double has no value and
+//! is `bad`. A text where the catalog wants a number is read as one; `NaN` and the like have no value and are `bad`.
 
 use std::borrow::Cow;
 
@@ -87,7 +90,7 @@ struct Parts {
     sequence: Option<i64>,
     latitude: Option<f64>,
     longitude: Option<f64>,
-    /// The metrics seen, as far as they fit: enough to find one that stands there twice in all but huge messages.
+    /// The first cause for which the message is refused.
     rejection: Option<Rejection>,
 }
 
@@ -107,6 +110,10 @@ fn object<'a>(
         let at = reader.at();
         let token = reader.value()?;
         member(reader, key, token, at, &mut parts, &mut readings)?;
+    }
+    if parts.latitude.is_some() != parts.longitude.is_some() {
+        let what = "latitude and longitude: one stands there without the other";
+        parts.refuse(reader.rejection_at(start, Reason::InvalidValue, what));
     }
     find_duplicate(reader, start, &readings, &mut parts);
     if let Some(rejection) = parts.rejection {
@@ -144,9 +151,12 @@ fn member<'a>(
                 None => keep_unreadable_time(reader, key, token, at, parts, readings)?,
             }
         }
-        "sequence" if integer(&token).is_some() => parts.sequence = integer(&token),
-        "latitude" if coordinate(&token, 90.0).is_some() => parts.latitude = coordinate(&token, 90.0),
-        "longitude" if coordinate(&token, 180.0).is_some() => parts.longitude = coordinate(&token, 180.0),
+        "sequence" | "latitude" | "longitude" => {
+            reader.skip(&token, DEPTH_MAX)?;
+            if let Err((reason, what)) = parts.put(&key, &token) {
+                parts.refuse(reader.rejection_at(at, reason, format_args!("{key}: {what}")));
+            }
+        }
         _ => match token {
             JsonToken::Object => own_reading(reader, key, at, parts, readings)?,
             JsonToken::Array => {
@@ -165,6 +175,35 @@ fn member<'a>(
 const DEPTH_MAX: usize = 32;
 
 impl Parts {
+    /// Puts a member of the message, or says why it cannot.
+    fn put(&mut self, key: &str, token: &JsonToken<'_>) -> Result<(), (Reason, &'static str)> {
+        if *token == JsonToken::Null {
+            return Ok(());
+        }
+        let (is_wanted, earlier, wanted) = match key {
+            "sequence" => {
+                let found = integer(token);
+                let earlier = std::mem::replace(&mut self.sequence, found).is_some();
+                (found.is_some(), earlier, "an integer is wanted")
+            }
+            "latitude" => {
+                let found = coordinate(token, 90.0);
+                let earlier = std::mem::replace(&mut self.latitude, found).is_some();
+                (found.is_some(), earlier, "degrees from -90 to 90 are wanted")
+            }
+            _ => {
+                let found = coordinate(token, 180.0);
+                let earlier = std::mem::replace(&mut self.longitude, found).is_some();
+                (found.is_some(), earlier, "degrees from -180 to 180 are wanted")
+            }
+        };
+        match (is_wanted, earlier) {
+            (true, false) => Ok(()),
+            (_, true) => Err((Reason::DuplicateField, "it stands twice in the object")),
+            (false, false) => Err((Reason::InvalidValue, wanted)),
+        }
+    }
+
     fn refuse(&mut self, rejection: Rejection) {
         self.rejection.get_or_insert(rejection);
     }

@@ -57,10 +57,11 @@ fn json_form(payload: &[u8]) -> Form {
     const LABELS: [&[u8]; 15] = [
         b"bn", b"bt", b"bu", b"bv", b"bs", b"bver", b"n", b"u", b"v", b"vs", b"vb", b"vd", b"s", b"t", b"ut",
     ];
-    let mut bytes = payload.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
-    if bytes.next() != Some(b'[') || bytes.next() != Some(b'{') || bytes.next() != Some(b'"') {
-        return Form::FlatJson;
+    let mut rest = payload;
+    for mark in [b"[", b"{", b"\""] {
+        let Some(behind) = rest.trim_ascii_start().strip_prefix(mark) else { return Form::FlatJson };
+        rest = behind;
     }
-    let key: Vec<u8> = bytes.take_while(|byte| *byte != b'"').take(8).collect();
-    if LABELS.contains(&key.as_slice()) { Form::SenmlJson } else { Form::FlatJson }
+    let ends_key = |label: &&[u8]| rest.strip_prefix(*label).is_some_and(|rest| rest.first() == Some(&b'"'));
+    if LABELS.iter().any(ends_key) { Form::SenmlJson } else { Form::FlatJson }
 }

@@ -14,6 +14,9 @@ const VERSION: i64 = 10;
 /// Times below this are relative to now, section 4.5.3; seconds.
 const RELATIVE_SECONDS_MAX: f64 = 268_435_456.0;
 
+/// Every integer up to here is a double of its own.
+const INTEGER_MAX: u64 = 1 << 53;
+
 /// One record as it stands in the pack.
 #[derive(Debug, Default)]
 pub(crate) struct Record<'a> {
@@ -75,7 +78,7 @@ impl<'a> Pack<'a> {
             if self.version.is_some_and(|earlier| earlier != version) {
                 return refuse(Reason::MalformedSenml, format!("bver {version} after another one"));
             }
-            if version > VERSION || version < 1 {
+            if !(1..=VERSION).contains(&version) {
                 return refuse(
                     Reason::UnsupportedVersion,
                     format!("bver {version}, 1 to {VERSION} is understood"),
@@ -96,6 +99,10 @@ impl<'a> Pack<'a> {
         let value = match (record.value, record.sum) {
             (Some(DraftValue::Number(number)), _) => self.with_base(number),
             (Some(DraftValue::Integer(integer)), _) => match self.base_value {
+                // A sum in doubles would lose digits of a large one.
+                Some(base) if integer.unsigned_abs() > INTEGER_MAX => {
+                    DraftValue::Unrepresentable(integer as f64 + base)
+                }
                 Some(_) => self.with_base(integer as f64),
                 None => DraftValue::Integer(integer),
             },
