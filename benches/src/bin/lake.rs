@@ -62,7 +62,10 @@ fn scramble(n: u64) -> u64 {
 fn speed(root: &Path, messages: usize, devices: u64) -> Result<()> {
     let batches = city(messages, devices);
     let log_bytes: usize = batches.iter().map(RecordBatch::data_bytes).sum();
-    println!("{messages} messages of {devices} devices, two readings each, {} bytes a message in the log", log_bytes / messages);
+    println!(
+        "{messages} messages of {devices} devices, two readings each, {} bytes a message in the log",
+        log_bytes / messages
+    );
     roof(&batches, messages)?;
     for run in 1..=3 {
         let root = root.join(run.to_string());
@@ -92,7 +95,10 @@ fn roof(batches: &[RecordBatch], messages: usize) -> Result<()> {
         }
     }
     let cpu = cpu_seconds()? - cpu;
-    println!("parsing and repeat window alone: {:.3} us a message ({readings} readings, {repeats} repeats)", cpu * 1e6 / messages as f64);
+    println!(
+        "parsing and repeat window alone: {:.3} us a message ({readings} readings, {repeats} repeats)",
+        cpu * 1e6 / messages as f64
+    );
     Ok(())
 }
 
@@ -102,13 +108,20 @@ fn city(messages: usize, devices: u64) -> Vec<RecordBatch> {
     for n in 0..messages as u64 {
         let (device, round) = (n % devices, n / devices);
         let jitter = (scramble(n) % 1_000_000) as i64;
-        let observed_at_us = DAY_START_US + round as i64 * 10_000_000 + (device * 997 % 10_000) as i64 * 1_000;
+        let observed_at_us =
+            DAY_START_US + round as i64 * 10_000_000 + (device * 997 % 10_000) as i64 * 1_000;
         let walk = (scramble(device) % 100) as f64 + ((scramble(n) % 40) as f64 - 20.0) / 10.0;
         let readings = vec![
             reading("water_level", (walk * 10.0).round() / 1000.0, "m"),
             reading("battery_level", 60.0 + (device % 40) as f64 - (round / 10) as f64, "%"),
         ];
-        log.push(&format!("manhole-{device:06}"), "drainage", observed_at_us, observed_at_us + 80_000 + jitter, readings);
+        log.push(
+            &format!("manhole-{device:06}"),
+            "drainage",
+            observed_at_us,
+            observed_at_us + 80_000 + jitter,
+            readings,
+        );
     }
     log.finish()
 }
@@ -132,7 +145,14 @@ struct LogBuilder {
 }
 
 impl LogBuilder {
-    fn push(&mut self, device: &str, domain: &str, observed_at_us: i64, received_at_us: i64, readings: Vec<proto::Reading>) {
+    fn push(
+        &mut self,
+        device: &str,
+        domain: &str,
+        observed_at_us: i64,
+        received_at_us: i64,
+        readings: Vec<proto::Reading>,
+    ) {
         let mut event_id = scramble(self.next as u64 * 2 + 1).to_le_bytes().to_vec();
         event_id.extend(scramble(self.next as u64 * 2 + 2).to_le_bytes());
         let telemetry = proto::Telemetry {
@@ -253,7 +273,9 @@ fn air(path: &Path) -> Result<Vec<SeriesMessage>> {
         let columns: Vec<&str> = line.split(',').collect();
         let readings = metrics
             .iter()
-            .filter_map(|&(column, metric, unit)| Some(reading(metric, columns.get(column)?.parse().ok()?, unit)))
+            .filter_map(|&(column, metric, unit)| {
+                Some(reading(metric, columns.get(column)?.parse().ok()?, unit))
+            })
             .collect();
         messages.push(SeriesMessage {
             device: format!("air-{:02}{:02}", columns[2].parse::<u8>()?, columns[3].parse::<u8>()?),
@@ -280,7 +302,12 @@ fn sense_your_city(path: &Path) -> Result<Vec<SeriesMessage>> {
                 readings.push(reading(name, value, entry["u"].as_str().unwrap_or_default()));
             }
         }
-        messages.push(SeriesMessage { device, domain: "environment", second_of_day: n as i64 / 90 * 60, readings });
+        messages.push(SeriesMessage {
+            device,
+            domain: "environment",
+            second_of_day: n as i64 / 90 * 60,
+            readings,
+        });
     }
     Ok(messages)
 }
@@ -292,7 +319,9 @@ fn two_columns(path: &Path, domain: &'static str) -> Result<Vec<SeriesMessage>> 
     let mut messages = Vec::new();
     for line in fs::read_to_string(path)?.lines().skip(1) {
         let (time, value) = line.split_once(',').context("two columns")?;
-        let number = |range: std::ops::Range<usize>| -> Result<i64> { Ok(time.get(range).context("a time")?.parse()?) };
+        let number = |range: std::ops::Range<usize>| -> Result<i64> {
+            Ok(time.get(range).context("a time")?.parse()?)
+        };
         let second_of_day = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
         let Ok(value) = value.parse() else { continue };
         messages.push(SeriesMessage {
@@ -312,7 +341,13 @@ fn sizes(root: &Path, name: &str, messages: &[SeriesMessage]) -> Result<()> {
     for (n, message) in order.iter().enumerate() {
         let observed_at_us = DAY_START_US + message.second_of_day * 1_000_000;
         let delay_us = 80_000 + (scramble(n as u64) % 2_000_000) as i64;
-        log.push(&message.device, message.domain, observed_at_us, observed_at_us + delay_us, message.readings.clone());
+        log.push(
+            &message.device,
+            message.domain,
+            observed_at_us,
+            observed_at_us + delay_us,
+            message.readings.clone(),
+        );
     }
     let readings: usize = messages.iter().map(|message| message.readings.len()).sum();
     println!("\n{name}: {} messages, {readings} readings", messages.len());
@@ -349,8 +384,17 @@ fn print_columns(root: &Path) -> Result<()> {
     let a_row = |bytes: i64| bytes as f64 / rows as f64;
     let in_columns: i64 = columns.iter().map(|(_, bytes)| bytes).sum();
     let event_ids = columns.iter().find(|(name, _)| name == "event_id").map_or(0, |(_, bytes)| *bytes);
-    let mut line: Vec<String> = columns.iter().filter(|(_, bytes)| a_row(*bytes) >= 0.005).map(|(name, bytes)| format!("{name} {:.2}", a_row(*bytes))).collect();
+    let mut line: Vec<String> = columns
+        .iter()
+        .filter(|(_, bytes)| a_row(*bytes) >= 0.005)
+        .map(|(name, bytes)| format!("{name} {:.2}", a_row(*bytes)))
+        .collect();
     line.push(format!("footer and indexes {:.2}", a_row(file_bytes - in_columns)));
-    println!("{files} files, {rows} rows: {:.2} bytes a row, {:.2} without event_id: {}", a_row(file_bytes), a_row(file_bytes - event_ids), line.join(", "));
+    println!(
+        "{files} files, {rows} rows: {:.2} bytes a row, {:.2} without event_id: {}",
+        a_row(file_bytes),
+        a_row(file_bytes - event_ids),
+        line.join(", ")
+    );
     Ok(())
 }
