@@ -115,8 +115,8 @@ async fn run(
         }
     }
     connections.shutdown().await;
-    let summary = tally.borrow_mut().finish(&config.broker);
-    summary
+    let mut tally = tally.borrow_mut();
+    tally.finish(&config.broker)
 }
 
 /// Lets the city speak for as long as it shall.

@@ -61,7 +61,7 @@ impl<S: IntakeSource> Worker<S> {
             Err(error) => (Err(error), None),
         };
         // The starter waits for it; if it does not any more, there is nobody to tell.
-        let _ = ready.send(result).is_ok();
+        drop(ready.send(result));
         if let Some((runtime, intake)) = made {
             runtime.block_on(self.run(intake));
         }

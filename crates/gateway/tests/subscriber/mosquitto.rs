@@ -120,8 +120,8 @@ impl Mosquitto {
 impl Drop for Mosquitto {
     fn drop(&mut self) {
         // It may have been killed already.
-        let _ = self.process.kill().is_ok();
-        let _ = self.process.wait().is_ok();
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 

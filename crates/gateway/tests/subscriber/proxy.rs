@@ -67,7 +67,7 @@ impl Proxy {
         state.is_down = true;
         for socket in state.sockets.drain(..) {
             // It may be closed already.
-            let _ = socket.shutdown(Shutdown::Both).is_ok();
+            drop(socket.shutdown(Shutdown::Both));
         }
     }
 
@@ -118,7 +118,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, mut note: impl FnMut(&[u8])) 
     }
     for socket in [from, to] {
         // Either may be closed already.
-        let _ = socket.shutdown(Shutdown::Both).is_ok();
+        drop(socket.shutdown(Shutdown::Both));
     }
 }
 

@@ -109,7 +109,7 @@ fn water_main(moment: &Moment, random: &mut Random) -> Vec<Reading> {
     vec![
         number("flow_rate", "m3/h", not_below_zero(42.0 * demand + 0.8 * random.noise()), 2),
         number(
-            "water_pressure",
+            "pressure",
             "kPa",
             not_below_zero(390.0 - 90.0 * demand - 160.0 * moment.crest() + 2.0 * random.noise()),
             1,
