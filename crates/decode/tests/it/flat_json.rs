@@ -19,7 +19,7 @@ fn a_message_becomes_an_envelope() {
     assert_eq!((telemetry.kind(), telemetry.clock_verdict()), (Kind::Telemetry, ClockVerdict::Ok));
     assert_eq!(telemetry.observed_at_source(), TimeSource::Device);
     assert_eq!((telemetry.domain.as_str(), telemetry.sequence), ("unknown", Some(42)));
-    let location = telemetry.location.clone().unwrap();
+    let location = telemetry.location.unwrap();
     assert_eq!(
         (location.latitude, location.longitude, location.origin()),
         (31.2, 121.5, LocationOrigin::Device)
@@ -120,9 +120,9 @@ fn readings_with_times_of_their_own_have_verdicts_of_their_own() {
             .one();
     assert_eq!(telemetry.observed_at_us, RECEIVED_AT_US - 10_000_000);
     assert_eq!(telemetry.readings[0].time, None);
-    let of_b = telemetry.readings[1].time.clone().unwrap();
+    let of_b = telemetry.readings[1].time.unwrap();
     assert_eq!((of_b.clock_verdict(), of_b.device_time_us), (ClockVerdict::BeforeEpochFloor, Some(0)));
-    assert_eq!(telemetry.readings[2].time.clone().unwrap().observed_at_us, RECEIVED_AT_US - 20_000_000);
+    assert_eq!(telemetry.readings[2].time.unwrap().observed_at_us, RECEIVED_AT_US - 20_000_000);
 }
 
 #[test]

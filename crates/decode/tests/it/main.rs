@@ -1,5 +1,7 @@
 //! The decoder as the pipeline calls it: payloads in, envelopes or rejections out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests end where they fail")]
+
 mod flat_json;
 mod identity;
 
