@@ -186,7 +186,7 @@ fn what_fires_now_is_the_newest_of_each_key() {
 }
 
 #[test]
-fn a_watcher_hears_what_comes_and_no_more_than_the_limit_may_watch() {
+fn a_watcher_hears_every_event_from_now_on() {
     let deployment = Deployment::start(None);
     let remote = deployment.remote();
     let (ready, is_ready) = std::sync::mpsc::channel();
