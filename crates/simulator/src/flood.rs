@@ -1,6 +1,9 @@
 //! As many messages as a benchmark can take: raw sockets, a ready-made packet in which only digits change,
 //! acknowledgements counted in bulk. Costs a fraction of a microsecond a message, so that what is measured is the server.
 //!
+//! A thread looks at its sockets in turn and sleeps in between: a poller would wake for every acknowledgement of a server
+//! that sends each by itself.
+//!
 //! Invariants: a connection has at most `in_flight_max` unacknowledged messages; acknowledgements must come in the
 //! order of the messages [MQTT-4.6.0-2], or the run fails. A lost connection ends the run: this is a yardstick, not a
 //! gateway.
@@ -11,8 +14,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use tokio::task::LocalSet;
-
 mod acks;
 mod connection;
 mod packet;
@@ -21,6 +22,10 @@ use crate::{BrokerAddress, Error, Latencies, Progress, Summary};
 use connection::FloodConnection;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest sleep between two looks: what a latency may be too high by when the flood is paced.
+const PAUSE_MIN: Duration = Duration::from_micros(200);
+/// The longest, of a flood that is not paced and gets few acknowledgements.
+const PAUSE_MAX: Duration = Duration::from_millis(8);
 
 /// How much is sent.
 #[derive(Clone, Debug)]
@@ -36,7 +41,7 @@ pub struct FloodConfig {
     /// How long after that the last acknowledgements are waited for.
     pub drain: Duration,
     /// Messages a second of all connections together; as many as are acknowledged when `None`, and latencies are then
-    /// 1 to 2 ms too high, because acknowledgements are collected.
+    /// up to 8 ms too high, because acknowledgements are collected.
     pub messages_per_second: Option<f64>,
     /// Unacknowledged messages of one connection.
     pub in_flight_max: u16,
@@ -144,24 +149,36 @@ fn spawn(
 }
 
 fn run_thread(config: &FloodConfig, thread: u32, shared: &Arc<Shared>) -> Result<Share, Error> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let tasks = LocalSet::new();
-    let connections = (thread..config.connections).step_by(config.threads.max(1) as usize);
-    let running: Vec<_> = connections
-        .map(|number| {
-            let (config, shared) = (config.clone(), shared.clone());
-            tasks
-                .spawn_local(async move { FloodConnection::open(&config, number, shared).await?.run().await })
-        })
-        .collect();
-    tasks.block_on(&runtime, async {
-        let mut total = Share::default();
-        for task in running {
-            let share = task.await.map_err(|error| Error::Runtime(std::io::Error::other(error)))??;
-            total.latencies.merge(&share.latencies);
-            total.last_ack = total.last_ack.max(share.last_ack);
+    let numbers = (thread..config.connections).step_by(config.threads.max(1) as usize);
+    let mut connections = numbers
+        .map(|number| FloodConnection::open(config, number, shared.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let window = connections.len() as u64 * u64::from(config.in_flight_max);
+    let mut pause = PAUSE_MIN;
+    let mut last_acknowledged = 0;
+    loop {
+        let now = Instant::now();
+        let mut is_any_busy = false;
+        for connection in &mut connections {
+            is_any_busy |= connection.turn(now)?;
         }
-        Ok(total)
-    })
+        if !is_any_busy {
+            break;
+        }
+        let acknowledged = connections.iter().map(FloodConnection::acknowledged).sum::<u64>();
+        let is_few = (acknowledged - last_acknowledged) * 8 < window;
+        last_acknowledged = acknowledged;
+        pause = if is_few && config.messages_per_second.is_none() {
+            (pause * 2).min(PAUSE_MAX)
+        } else {
+            PAUSE_MIN
+        };
+        std::thread::sleep(pause);
+    }
+    let mut total = Share::default();
+    for share in connections.into_iter().map(FloodConnection::close) {
+        total.latencies.merge(&share.latencies);
+        total.last_ack = total.last_ack.max(share.last_ack);
+    }
+    Ok(total)
 }

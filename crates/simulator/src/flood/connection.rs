@@ -1,14 +1,11 @@
-//! One connection of a flood: fills its window, reads what was acknowledged, and sleeps only when it can do neither.
+//! One connection of a flood: fills its window, and reads what was acknowledged.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, sleep_until, timeout};
 
 use super::acks::{Acks, next_packet_id};
 use super::packet::{DISCONNECT, Template, connect};
@@ -19,9 +16,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of packets made before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 16 * 1024;
-/// How often a connection looks: a paced one whether a message is due, any other what was acknowledged.
-const PACE: Duration = Duration::from_millis(1);
-
 pub(super) struct FloodConnection {
     stream: TcpStream,
     broker: String,
@@ -57,14 +51,11 @@ struct Messages {
 }
 
 impl FloodConnection {
-    pub(super) async fn open(config: &FloodConfig, number: u32, shared: Arc<Shared>) -> Result<Self, Error> {
+    pub(super) fn open(config: &FloodConfig, number: u32, shared: Arc<Shared>) -> Result<Self, Error> {
         let broker = config.broker.to_string();
-        let failed = |source| Error::Connection { broker: broker.clone(), source };
         let opened = open_session(config, number);
-        let (stream, answer) = timeout(CONNECT_TIMEOUT, opened)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(failed)?;
+        let (stream, answer) =
+            opened.map_err(|source| Error::Connection { broker: broker.clone(), source })?;
         if answer != [0x20, 2, 0, 0] {
             return Err(Error::Protocol { broker, what: format!("a CONNACK of {answer:02x?}") });
         }
@@ -100,30 +91,30 @@ impl FloodConnection {
         })
     }
 
-    pub(super) async fn run(mut self) -> Result<Share, Error> {
-        self.exchange().await.map_err(|source| Error::Connection { broker: self.broker.clone(), source })?;
-        // The session does not persist: whether the server hears the goodbye changes nothing.
-        drop(self.stream.try_write(&DISCONNECT));
-        Ok(Share { latencies: self.latencies, last_ack: self.last_ack })
+    /// Sends and reads what it can without waiting; false once it has nothing more to do.
+    pub(super) fn turn(&mut self, now: Instant) -> Result<bool, Error> {
+        self.exchange(now).map_err(|source| Error::Connection { broker: self.broker.clone(), source })
     }
 
-    async fn exchange(&mut self) -> io::Result<()> {
-        let mut answers = vec![0; READ_BYTES];
-        loop {
-            let now = Instant::now();
-            let is_sending = now < self.send_until && !self.shared.should_stop.load(Ordering::Relaxed);
-            if is_sending {
-                self.fill(now);
-            }
-            let is_settled = self.acknowledged == self.sent && self.unwritten.is_empty();
-            if !is_sending && (is_settled || now >= self.give_up_at) {
-                return Ok(());
-            }
-            self.write()?;
-            if !self.read(&mut answers)? {
-                self.wait(is_sending).await?;
-            }
+    fn exchange(&mut self, now: Instant) -> io::Result<bool> {
+        self.read()?;
+        let is_sending = now < self.send_until && !self.shared.should_stop.load(Ordering::Relaxed);
+        if is_sending {
+            self.fill(now);
         }
+        self.write()?;
+        let is_settled = self.acknowledged == self.sent && self.unwritten.is_empty();
+        Ok(is_sending || !(is_settled || now >= self.give_up_at))
+    }
+
+    /// Says goodbye. The session does not persist: whether the server hears it changes nothing.
+    pub(super) fn close(mut self) -> Share {
+        drop(self.stream.write(&DISCONNECT));
+        Share { latencies: self.latencies, last_ack: self.last_ack }
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
     /// Makes the packets that the window and the pace allow.
@@ -151,7 +142,7 @@ impl FloodConnection {
 
     fn write(&mut self) -> io::Result<()> {
         while self.written < self.unwritten.len() {
-            match self.stream.try_write(&self.unwritten[self.written..]) {
+            match self.stream.write(&self.unwritten[self.written..]) {
                 Ok(bytes) => self.written += bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -162,19 +153,23 @@ impl FloodConnection {
         Ok(())
     }
 
-    /// False when there was nothing to read.
-    fn read(&mut self, answers: &mut [u8]) -> io::Result<bool> {
-        let bytes = match self.stream.try_read(answers) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let count = self.acks.take(&answers[..bytes]).map_err(io::Error::other)?;
-        self.acknowledged += count;
-        self.shared.acknowledged.fetch_add(count, Ordering::Relaxed);
-        self.note_latencies(count);
-        Ok(true)
+    fn read(&mut self) -> io::Result<()> {
+        let mut answers = [0; READ_BYTES];
+        loop {
+            let bytes = match self.stream.read(&mut answers) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let count = self.acks.take(&answers[..bytes]).map_err(io::Error::other)?;
+            self.acknowledged += count;
+            self.shared.acknowledged.fetch_add(count, Ordering::Relaxed);
+            self.note_latencies(count);
+            if bytes < READ_BYTES {
+                return Ok(());
+            }
+        }
     }
 
     fn note_latencies(&mut self, mut count: u64) {
@@ -192,31 +187,27 @@ impl FloodConnection {
             }
         }
     }
-
-    async fn wait(&self, is_sending: bool) -> io::Result<()> {
-        if self.rate.is_none() {
-            // Servers that send each acknowledgement by itself would cost a wake and two system calls a message. The
-            // window is many times what comes meanwhile.
-            sleep(PACE).await;
-            return Ok(());
-        }
-        let now = Instant::now();
-        let next_look = if is_sending { now + PACE } else { self.give_up_at };
-        tokio::select! {
-            ready = self.stream.readable() => ready,
-            ready = self.stream.writable(), if !self.unwritten.is_empty() => ready,
-            () = sleep_until(next_look.into()) => Ok(()),
-        }
-    }
 }
 
-async fn open_session(config: &FloodConfig, number: u32) -> io::Result<(TcpStream, [u8; 4])> {
+fn open_session(config: &FloodConfig, number: u32) -> io::Result<(TcpStream, [u8; 4])> {
     let host = config.broker.host.trim_matches(['[', ']']);
-    let mut stream = TcpStream::connect((host, config.broker.port)).await?;
+    let mut last_error = io::ErrorKind::NotFound.into();
+    for address in (host, config.broker.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => return greet(stream, &format!("{}-{number}", config.client_id_prefix)),
+            Err(error) => last_error = error,
+        }
+    }
+    Err(last_error)
+}
+
+fn greet(mut stream: TcpStream, client_id: &str) -> io::Result<(TcpStream, [u8; 4])> {
     stream.set_nodelay(true)?;
-    stream.write_all(&connect(&format!("{}-{number}", config.client_id_prefix))).await?;
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    stream.write_all(&connect(client_id))?;
     let mut answer = [0; 4];
-    stream.read_exact(&mut answer).await?;
+    stream.read_exact(&mut answer)?;
+    stream.set_nonblocking(true)?;
     Ok((stream, answer))
 }
 
