@@ -159,6 +159,9 @@ impl<'a> CborReader<'a> {
                         "a decimal fraction is an exponent and a mantissa, found another item before",
                     ));
                 };
+                if exponent == 0 {
+                    return Ok(Some(CborNumber::Integer(mantissa)));
+                }
                 // Through its decimal text, so that it is rounded once.
                 let number = format!("{mantissa}e{exponent}").parse().unwrap_or(f64::NAN);
                 Some(CborNumber::Float(number))

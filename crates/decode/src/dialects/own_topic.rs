@@ -39,10 +39,15 @@ pub(crate) fn form(message: &RawMessage<'_>) -> Option<Form> {
 
 fn by_bytes(payload: &[u8], device: &str) -> Form {
     // Field 1 of the envelope is the device id. Its key is also a line feed, so that this comes before white space.
-    if let [0x0a, len, rest @ ..] = payload
-        && usize::from(*len) == device.len()
-        && rest.starts_with(device.as_bytes())
-    {
+    // The longest id there is, of 128 bytes, needs a second byte of length.
+    let len = [device.len() as u8, 0x01];
+    let head = if device.len() < 128 { &len[..1] } else { &len };
+    let is_envelope = device.len() <= 128
+        && payload
+            .strip_prefix(&[0x0a])
+            .and_then(|rest| rest.strip_prefix(head))
+            .is_some_and(|rest| rest.starts_with(device.as_bytes()));
+    if is_envelope {
         return Form::Envelope;
     }
     match payload.iter().find(|byte| !byte.is_ascii_whitespace()) {

@@ -6,7 +6,7 @@ use model::event_id::Identity;
 use model::{RawMessage, Reason, Rejection};
 
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
-use crate::sink::Sink;
+use crate::sink::{READINGS_MAX, Sink};
 
 /// Version of SenML that is understood, section 4.4.
 const VERSION: i64 = 10;
@@ -96,37 +96,43 @@ impl<'a> Pack<'a> {
         self.base_value = record.base_value.or(self.base_value);
         self.base_sum = record.base_sum.unwrap_or(self.base_sum);
 
-        let value = match (record.value, record.sum) {
-            (Some(DraftValue::Number(number)), _) => self.with_base(number),
-            (Some(DraftValue::Integer(integer)), _) => match self.base_value {
-                // A sum in doubles would lose digits of a large one.
-                Some(base) if integer.unsigned_abs() > INTEGER_MAX => {
-                    DraftValue::Unrepresentable(integer as f64 + base)
-                }
-                Some(_) => self.with_base(integer as f64),
-                None => DraftValue::Integer(integer),
-            },
-            (Some(other), _) => other,
-            (None, Some(sum)) => DraftValue::Number(sum + self.base_sum),
-            // Base fields only, section 4.2; a base value alone is a value too.
-            (None, None) => match self.base_value {
-                Some(base) if record.name.is_some() => DraftValue::Number(base),
-                _ => return Ok(()),
-            },
+        let value = match (record.value, self.base_value) {
+            (Some(value), base) => Some(with_base(value, base)),
+            // A base value alone is a value too, unless the record has nothing but base fields.
+            (None, Some(base)) if record.name.is_some() && record.sum.is_none() => {
+                Some(DraftValue::Number(base))
+            }
+            (None, _) => None,
         };
+        let sum = record.sum.map(|sum| DraftValue::Number(sum + self.base_sum));
+        if value.is_none() && sum.is_none() {
+            return Ok(());
+        }
         let metric = metric(&self.base_name, record.name.as_deref());
         if metric.is_empty() {
             return refuse(Reason::InvalidMetric, "the name has nothing but the device in it".to_owned());
         }
-        let mut reading = DraftReading::new(metric, value);
-        reading.unit = record.unit.unwrap_or_else(|| self.base_unit.clone());
-        reading.time = self.time(record.time, received_at_us);
-        self.readings.push(reading);
+        if self.readings.len() + 2 > READINGS_MAX {
+            return refuse(Reason::TooMany, format!("more than {READINGS_MAX} readings in one pack"));
+        }
+        let unit = record.unit.unwrap_or_else(|| self.base_unit.clone());
+        let time = self.time(record.time, received_at_us);
+        if let Some(sum) = sum {
+            // The sum is over time: another quantity than the value, in its unit times seconds, section 4.3.
+            let sum_unit = if unit.is_empty() { String::new() } else { format!("{unit}.s") };
+            self.push(format!("{metric}_sum"), sum, sum_unit.into(), time);
+        }
+        if let Some(value) = value {
+            self.push(metric, value, unit, time);
+        }
         Ok(())
     }
 
-    fn with_base(&self, value: f64) -> DraftValue<'a> {
-        DraftValue::Number(value + self.base_value.unwrap_or(0.0))
+    fn push(&mut self, metric: String, value: DraftValue<'a>, unit: Cow<'a, str>, time: Option<DraftTime>) {
+        let mut reading = DraftReading::new(metric, value);
+        reading.unit = unit;
+        reading.time = time;
+        self.readings.push(reading);
     }
 
     /// The resolved time; nothing where the record and the base say none.
@@ -137,7 +143,7 @@ impl<'a> Pack<'a> {
         }
         // The casts saturate: a time beyond the years has its verdict all the same.
         let us = (seconds * 1e6).round() as i64;
-        if seconds.abs() < RELATIVE_SECONDS_MAX {
+        if seconds < RELATIVE_SECONDS_MAX {
             self.has_relative_time = true;
             return Some(DraftTime::of_device(received_at_us.saturating_add(us)));
         }
@@ -158,6 +164,21 @@ impl<'a> Pack<'a> {
             draft.identity = Identity::Content(message.payload);
         }
         sink.accept(message, draft)
+    }
+}
+
+/// A number on top of the base value; of other values it says nothing.
+fn with_base(value: DraftValue<'_>, base: Option<f64>) -> DraftValue<'_> {
+    let Some(base) = base else { return value };
+    match value {
+        DraftValue::Number(number) => DraftValue::Number(number + base),
+        // A sum in doubles would lose digits of a large one.
+        DraftValue::Integer(integer) if integer.unsigned_abs() > INTEGER_MAX => {
+            DraftValue::Unrepresentable(integer as f64 + base)
+        }
+        DraftValue::Integer(integer) => DraftValue::Number(integer as f64 + base),
+        DraftValue::Unrepresentable(nearest) => DraftValue::Unrepresentable(nearest + base),
+        other => other,
     }
 }
 

@@ -83,7 +83,7 @@ fn record<'a>(reader: &mut CborReader<'a>, mut left: Option<u64>) -> Result<senm
                 record.value.replace(DraftValue::Boolean(boolean)).is_some()
             }
             (8, CborToken::Bytes(bytes), _) => {
-                record.value.replace(DraftValue::Text(hex(bytes).into())).is_some()
+                record.value.replace(DraftValue::Text(base64url(bytes).into())).is_some()
             }
             (5, _, Some(number)) => record.sum.replace(number.as_f64()).is_some(),
             (6, _, Some(number)) => record.time.replace(number.as_f64()).is_some(),
@@ -102,7 +102,16 @@ fn record<'a>(reader: &mut CborReader<'a>, mut left: Option<u64>) -> Result<senm
     Ok(record)
 }
 
-/// Opaque data as lower-case hex digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Opaque data as SenML in JSON writes it: base64url without padding.
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits =
+            chunk.iter().zip([16, 8, 0]).fold(0, |bits, (byte, shift)| bits | usize::from(*byte) << shift);
+        text.extend(
+            [18, 12, 6, 0].iter().take(chunk.len() + 1).map(|shift| char::from(DIGITS[bits >> shift & 63])),
+        );
+    }
+    text
 }

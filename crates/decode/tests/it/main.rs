@@ -4,6 +4,7 @@
 
 mod flat_json;
 mod identity;
+mod senml;
 
 use std::sync::Arc;
 
