@@ -237,8 +237,13 @@ mod tests {
     #[test]
     fn keys_hash_as_in_the_java_client() {
         // org.apache.kafka.common.utils.Utils.murmur2, the values of its own test.
-        let cases: [(&str, i32); 5] =
-            [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("abc", 479_470_107), ("", 275_646_681)];
+        let cases: [(&str, i32); 5] = [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("abc", 479_470_107),
+            ("", 275_646_681),
+        ];
         for (key, hash) in cases {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
         }

@@ -167,7 +167,8 @@ mod tests {
         assert_eq!(account.balance().unexplained(), 0);
         account.land(carried);
         account.abandon(Carried { telemetry: 1, dead_letters: 0 });
-        let expected = Balance { received: 11, logged: 5, dead_lettered: 2, refused: 3, in_flight: 0, abandoned: 1 };
+        let expected =
+            Balance { received: 11, logged: 5, dead_lettered: 2, refused: 3, in_flight: 0, abandoned: 1 };
         assert_eq!((account.balance(), account.balance().unexplained()), (expected, 0));
     }
 }

@@ -32,7 +32,8 @@ impl Failpoints {
     /// Passes a point.
     pub fn pass(&self, name: &str) {
         let Some(abort_at) = self.abort_at.as_ref().filter(|abort_at| abort_at.name == name) else { return };
-        let passed = abort_at.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let passed =
+            abort_at.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if passed.is_err() {
             std::process::abort();
         }

@@ -103,7 +103,12 @@ impl<A: Appender> LogWriter<A> {
         Ok(())
     }
 
-    fn dead_letter(&mut self, message: &RawMessage<'_>, whole: Option<&Rejection>, children: &[(u32, Rejection)]) {
+    fn dead_letter(
+        &mut self,
+        message: &RawMessage<'_>,
+        whole: Option<&Rejection>,
+        children: &[(u32, Rejection)],
+    ) {
         let (value, headers) = self.dead_letter.encode(message, whole, children);
         let key = message.adapter.name().as_bytes();
         match self.appender.append(Topic::DeadLetter, 0, key, Some(value), headers) {

@@ -52,12 +52,7 @@ struct LandingPartition {
 impl<L: Log> LakeWorker<L> {
     /// # Errors
     /// The log cannot be reached.
-    pub fn new(
-        log: L,
-        lake: Lake,
-        health: Health,
-        stats: Arc<PipelineStats>,
-    ) -> Result<Self, log::Error> {
+    pub fn new(log: L, lake: Lake, health: Health, stats: Arc<PipelineStats>) -> Result<Self, log::Error> {
         let worker = std::thread::current();
         Ok(LakeWorker {
             reader: log.group_reader(Consumer::Lake)?,
@@ -200,7 +195,13 @@ impl<L: Log> LakeWorker<L> {
                     control: committed.counts.control,
                     undecodable: committed.counts.undecodable,
                 };
-                debug!(partition, first = committed.first, next = committed.next, rows = landed.rows, "landed");
+                debug!(
+                    partition,
+                    first = committed.first,
+                    next = committed.next,
+                    rows = landed.rows,
+                    "landed"
+                );
                 self.stats.lake_committed(partition, &landed, committed.next, began.elapsed());
                 self.health.set("root", Role::Lake, None);
                 self.log.release(Consumer::Lake, partition, committed.next)?;
@@ -263,8 +264,10 @@ impl<L: Log> LakeWorker<L> {
             metrics::gauge!("urban_neuron_log_lag_records", "consumer" => "lake", "log_partition" => label)
                 .set(lag as f64);
             let (bytes, share) = landing.lander.memory();
-            metrics::gauge!("urban_neuron_lake_open_bytes", "log_partition" => partition.to_string()).set(bytes as f64);
-            metrics::gauge!("urban_neuron_lake_open_bytes_max", "log_partition" => partition.to_string()).set(share as f64);
+            metrics::gauge!("urban_neuron_lake_open_bytes", "log_partition" => partition.to_string())
+                .set(bytes as f64);
+            metrics::gauge!("urban_neuron_lake_open_bytes_max", "log_partition" => partition.to_string())
+                .set(share as f64);
         }
         Ok(())
     }

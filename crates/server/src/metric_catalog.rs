@@ -22,7 +22,8 @@ pub fn load(config: &Config) -> anyhow::Result<Arc<SharedCatalog>> {
     let catalog = match &config.catalog.path {
         None => Catalog::shipped(),
         Some(path) => {
-            let text = fs::read_to_string(path).with_context(|| format!("catalog.path: {}", path.display()))?;
+            let text =
+                fs::read_to_string(path).with_context(|| format!("catalog.path: {}", path.display()))?;
             Catalog::with_extension(&text).map_err(|errors| {
                 let lines: Vec<String> = errors
                     .iter()
@@ -49,7 +50,9 @@ impl MetricCatalog for SharedCatalog {
 
     fn nearest(&self, name: &str) -> Option<&str> {
         let near = self.0.find(name).map(|info| info.name.as_str());
-        near.or_else(|| self.0.nearest(name).and_then(|known| self.0.find(known)).map(|info| info.name.as_str()))
+        near.or_else(|| {
+            self.0.nearest(name).and_then(|known| self.0.find(known)).map(|info| info.name.as_str())
+        })
     }
 
     fn convert(&self, decimal: &str, from: &str, to: &str) -> Option<f64> {

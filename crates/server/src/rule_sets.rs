@@ -81,7 +81,11 @@ impl RuleSets {
                     return Ok(newest.clone());
                 }
                 if !may_return && self.stands_under_older(set.digest(), newest.n)? {
-                    warn!(newest = newest.n, digest = set.digest(), "rules_outdated: these rule files were replaced before");
+                    warn!(
+                        newest = newest.n,
+                        digest = set.digest(),
+                        "rules_outdated: these rule files were replaced before"
+                    );
                     metrics::gauge!("urban_neuron_rules_outdated").set(1.0);
                     return Ok(newest.clone());
                 }

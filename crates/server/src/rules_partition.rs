@@ -40,7 +40,9 @@ pub struct RulesPartition {
 /// Why a partition cannot be evaluated; it stands still and readiness says so.
 #[derive(Debug, thiserror::Error)]
 pub enum StandStill {
-    #[error("rules position {position} of log partition {partition} is outside the log, which holds {first}..{next}")]
+    #[error(
+        "rules position {position} of log partition {partition} is outside the log, which holds {first}..{next}"
+    )]
     PositionLost { partition: u32, position: i64, first: i64, next: i64 },
     #[error("log partition {partition}, offset {offset}: {source}")]
     NewerRecord { partition: u32, offset: i64, source: model::envelope::LogRecordError },
@@ -154,9 +156,11 @@ impl RulesPartition {
             return Ok(());
         }
         if let LogRecordView::RuleSet { n, digest } = &view {
-            let set = rule_sets
-                .compiled(*n, digest)
-                .map_err(|source| StandStill::RuleSet { partition, offset, source })?;
+            let set = rule_sets.compiled(*n, digest).map_err(|source| StandStill::RuleSet {
+                partition,
+                offset,
+                source,
+            })?;
             self.evaluator.apply_rule_set(record, *n, set, &mut self.output);
         } else {
             self.evaluator.apply(record, &view, &mut self.output);
@@ -180,7 +184,13 @@ impl RulesPartition {
                 Some(earlier) if is_equal(&earlier, &alert) => {}
                 Some(earlier) => {
                     metrics::counter!("urban_neuron_rules_replay_mismatches_total").increment(1);
-                    error!(partition = self.partition, ce_id = alert.ce_id(), ?earlier, ?alert, "replay_mismatch: said before with other content");
+                    error!(
+                        partition = self.partition,
+                        ce_id = alert.ce_id(),
+                        ?earlier,
+                        ?alert,
+                        "replay_mismatch: said before with other content"
+                    );
                 }
             }
         }
@@ -197,7 +207,12 @@ impl RulesPartition {
         }
         for (ce_id, alert) in self.said.drain() {
             metrics::counter!("urban_neuron_rules_replay_mismatches_total").increment(1);
-            error!(partition = self.partition, ce_id, ?alert, "replay_mismatch: said before and never produced again");
+            error!(
+                partition = self.partition,
+                ce_id,
+                ?alert,
+                "replay_mismatch: said before and never produced again"
+            );
         }
         std::mem::take(&mut self.touched).into_values().collect()
     }
@@ -277,10 +292,9 @@ fn open_snapshot(
     rule_sets: &RuleSets,
 ) -> anyhow::Result<(Evaluator, i64)> {
     let rest = bytes.strip_prefix(&SNAPSHOT_MAGIC).ok_or_else(|| anyhow::anyhow!("another version"))?;
-    let (alerts_position, rest) = rest.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("truncated"))?;
-    let evaluator = Evaluator::restore(config, rest, |n, digest| {
-        rule_sets.compiled(n, digest)
-    })?;
+    let (alerts_position, rest) =
+        rest.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("truncated"))?;
+    let evaluator = Evaluator::restore(config, rest, |n, digest| rule_sets.compiled(n, digest))?;
     Ok((evaluator, i64::from_le_bytes(*alerts_position)))
 }
 

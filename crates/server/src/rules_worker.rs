@@ -207,7 +207,12 @@ impl<L: Log> RulesWorker<L> {
         let Some(state) = self.partitions.get_mut(&batch.log_partition) else { return Ok(()) };
         let mut said = Said::default();
         let taken = state.take(batch, &self.rule_sets, &mut said);
-        self.parts.stats.rules_took(batch.log_partition, &said, state.position(), state.repeat_window_seconds());
+        self.parts.stats.rules_took(
+            batch.log_partition,
+            &said,
+            state.position(),
+            state.repeat_window_seconds(),
+        );
         for alert in &said.alerts {
             self.fail_at("before_alert");
             self.outbox.say(batch.log_partition, alert)?;

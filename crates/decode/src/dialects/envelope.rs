@@ -103,7 +103,7 @@ fn claim(at_us: i64, source: TimeSource) -> DraftTime {
 }
 
 /// A domain names a folder of the lake.
-fn check_domain(domain: &str) -> Result<&str, Rejection> {
+pub(super) fn check_domain(domain: &str) -> Result<&str, Rejection> {
     let is_name = domain.len() <= 32
         && domain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if is_name {

@@ -2,7 +2,7 @@
 //!
 //! `{"observed_at": RFC 3339 or "ts": milliseconds, "<metric>": value, ...}`. A value is a number, a text, a boolean, null (the
 //! sensor has none), or `{"value", "unit", "quality", "observed_at" | "ts"}` where it brings its own. `sequence` (an integer),
-//! `latitude` and `longitude` (together) are the message's. A time that cannot be read is kept as a reading of its own name, and
+//! `latitude` and `longitude` (together), and `domain` (1 to 32 of a-z, 0-9 and _) are the message's. A time that cannot be read is kept as a reading of its own name, and
 //! the time of receipt is used.
 //!
 //! Integers are exact up to an i64; a larger one is the nearest double and `suspect`. A number beyond a double has no value and
@@ -14,6 +14,7 @@ use model::event_id::Identity;
 use model::proto::{LocationOrigin, Quality};
 use model::{RawMessage, Reason, Rejection, time};
 
+use super::envelope;
 use super::own_topic::{self, Form};
 use crate::dialect::Dialect;
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
@@ -84,7 +85,9 @@ pub(crate) fn payload_text(payload: &[u8]) -> Result<&str, Rejection> {
 
 /// What one object has said so far.
 #[derive(Default)]
-struct Parts {
+struct Parts<'a> {
+    /// Theme; empty when not said.
+    domain: &'a str,
     time: Option<DraftTime>,
     has_time: bool,
     sequence: Option<i64>,
@@ -122,6 +125,7 @@ fn object<'a>(
     let mut draft = Draft::new(device, readings);
     draft.time = parts.time;
     draft.sequence = parts.sequence;
+    draft.domain = parts.domain;
     if let (Some(latitude), Some(longitude)) = (parts.latitude, parts.longitude) {
         draft.location = Some((latitude, longitude, LocationOrigin::Device));
     }
@@ -137,7 +141,7 @@ fn member<'a>(
     key: Cow<'a, str>,
     token: JsonToken<'a>,
     at: usize,
-    parts: &mut Parts,
+    parts: &mut Parts<'a>,
     readings: &mut Vec<DraftReading<'a>>,
 ) -> Result<(), Rejection> {
     match &*key {
@@ -157,6 +161,7 @@ fn member<'a>(
                 parts.refuse(reader.rejection_at(at, reason, format_args!("{key}: {what}")));
             }
         }
+        "domain" if domain(&token).is_some() => parts.domain = domain(&token).unwrap_or_default(),
         _ => match token {
             JsonToken::Object => own_reading(reader, key, at, parts, readings)?,
             JsonToken::Array => {
@@ -174,7 +179,7 @@ fn member<'a>(
 /// Levels of objects and arrays below a metric that are passed over to say where the message is wrong.
 const DEPTH_MAX: usize = 32;
 
-impl Parts {
+impl Parts<'_> {
     /// Puts a member of the message, or says why it cannot.
     fn put(&mut self, key: &str, token: &JsonToken<'_>) -> Result<(), (Reason, &'static str)> {
         if *token == JsonToken::Null {
@@ -214,7 +219,7 @@ fn own_reading<'a>(
     reader: &mut JsonReader<'a>,
     metric: Cow<'a, str>,
     at: usize,
-    parts: &mut Parts,
+    parts: &mut Parts<'a>,
     readings: &mut Vec<DraftReading<'a>>,
 ) -> Result<(), Rejection> {
     let mut reading = DraftReading::new(metric, DraftValue::None);
@@ -299,7 +304,7 @@ fn keep_unreadable_time<'a>(
     key: Cow<'a, str>,
     token: JsonToken<'a>,
     at: usize,
-    parts: &mut Parts,
+    parts: &mut Parts<'a>,
     readings: &mut Vec<DraftReading<'a>>,
 ) -> Result<(), Rejection> {
     match token {
@@ -344,6 +349,14 @@ pub(crate) fn number(digits: &str) -> DraftValue<'static> {
     }
 }
 
+/// The theme that a text names; a text that cannot name one is a reading like any other.
+fn domain<'a>(token: &JsonToken<'a>) -> Option<&'a str> {
+    match token {
+        JsonToken::Text(Cow::Borrowed(name)) if !name.is_empty() => envelope::check_domain(name).ok(),
+        _ => None,
+    }
+}
+
 fn integer(token: &JsonToken<'_>) -> Option<i64> {
     if let JsonToken::Number(digits) = token { digits.parse().ok() } else { None }
 }
@@ -354,7 +367,12 @@ fn coordinate(token: &JsonToken<'_>, limit: f64) -> Option<f64> {
 }
 
 /// A metric that stands there twice leaves it open which one counts.
-fn find_duplicate(reader: &JsonReader<'_>, start: usize, readings: &[DraftReading<'_>], parts: &mut Parts) {
+fn find_duplicate(
+    reader: &JsonReader<'_>,
+    start: usize,
+    readings: &[DraftReading<'_>],
+    parts: &mut Parts<'_>,
+) {
     const PAIRWISE_MAX: usize = 16;
     let duplicate = if readings.len() <= PAIRWISE_MAX {
         let mut earlier = readings.iter().enumerate().skip(1);

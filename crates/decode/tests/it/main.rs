@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests end where they fail")]
 
 mod flat_json;
+mod hostile;
 mod identity;
+mod own_topics;
 mod senml;
 
 use std::sync::Arc;

@@ -11,7 +11,11 @@ use crate::failpoints::Failpoints;
 use crate::health::Role;
 
 /// The embedded log. All roles must be here: it has one process.
-pub(super) fn embedded(config: &Config, roles: &[Role], failpoints: &Failpoints) -> anyhow::Result<EmbeddedLog> {
+pub(super) fn embedded(
+    config: &Config,
+    roles: &[Role],
+    failpoints: &Failpoints,
+) -> anyhow::Result<EmbeddedLog> {
     let mut engine = engine_configs::embedded(config, |cause| {
         // What the disk holds of the last batch is not known any more: nobody may be told that it is safe.
         tracing::error!(%cause, "an fdatasync failed, the process ends without acknowledging");

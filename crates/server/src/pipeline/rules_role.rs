@@ -27,9 +27,10 @@ pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow:
         stream: parts.stream.clone(),
         health: parts.health.clone(),
         stats: parts.stats.clone(),
-        failpoint: failpoints
-            .is_armed()
-            .then(|| Arc::new(move |name: &'static str| failpoints.pass(name)) as Arc<dyn Fn(&'static str) + Send + Sync>),
+        failpoint: failpoints.is_armed().then(|| {
+            Arc::new(move |name: &'static str| failpoints.pass(name))
+                as Arc<dyn Fn(&'static str) + Send + Sync>
+        }),
     };
     let loader = RuleLoader::new(RuleFiles::new(config.rules.paths.clone()), metric_catalog::load(config)?);
     let log = log.clone();

@@ -35,12 +35,6 @@ impl HonestClient {
         }
     }
 
-    /// The broker is elsewhere from now on.
-    pub fn move_to(&mut self, address: SocketAddr) {
-        self.address = address;
-        self.stream = None;
-    }
-
     /// Publishes message `number`; waits while too many are unacknowledged. Lost connections are opened again.
     pub fn publish(&mut self, topic: &str, payload: &[u8], number: u64) {
         let deadline = Instant::now() + PATIENCE;
@@ -90,7 +84,9 @@ impl HonestClient {
             got = match stream.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(got) => got,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    0
+                }
                 Err(error) => return Err(error),
             };
             Ok(())
@@ -98,7 +94,8 @@ impl HonestClient {
         self.received.extend_from_slice(&buffer[..got]);
         while let [0x40, 2, high, low, ..] = *self.received.as_slice() {
             let packet_id = u16::from_be_bytes([high, low]);
-            let (_, _, number) = self.pending.remove(&packet_id).expect("an acknowledgement of what was sent");
+            let (_, _, number) =
+                self.pending.remove(&packet_id).expect("an acknowledgement of what was sent");
             self.acknowledged.push(number);
             self.received.drain(..4);
         }

@@ -42,7 +42,8 @@ fn read_file(path: &Path) -> Vec<Row> {
     for batch in reader {
         let batch = batch.unwrap();
         let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
-        let text = |name: &str| arrow::compute::cast(column(name), &arrow::datatypes::DataType::Utf8).unwrap();
+        let text =
+            |name: &str| arrow::compute::cast(column(name), &arrow::datatypes::DataType::Utf8).unwrap();
         let (device, metric, log_id) = (text("device_id"), text("metric"), text("log_id"));
         let value = column("value").as_primitive::<Float64Type>();
         let observed = column("observed_at").as_primitive::<TimestampMicrosecondType>();

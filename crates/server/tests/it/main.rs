@@ -4,6 +4,7 @@
 
 mod binary;
 mod crash;
+mod drain;
 mod honest_client;
 mod lake_rows;
 mod oracle;

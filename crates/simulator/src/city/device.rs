@@ -109,7 +109,7 @@ impl Device {
         }
         let message = if self.held.is_empty() {
             let kind = fault.map_or(MessageKind::Reading, MessageKind::Faulty);
-            self.message(kind, flat_json(&sample), vec![sample.observed_at_us])
+            self.message(kind, flat_json(&sample, self.profile.theme.domain()), vec![sample.observed_at_us])
         } else {
             self.hold(sample);
             let times = self.held.iter().map(|sample| sample.observed_at_us).collect();

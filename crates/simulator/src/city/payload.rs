@@ -27,10 +27,10 @@ pub(super) struct Sample {
     pub(super) readings: Vec<Reading>,
 }
 
-/// `{"ts":ms,"metric":value,...}`
-pub(super) fn flat_json(sample: &Sample) -> String {
+/// `{"ts":ms,"domain":theme,"metric":value,...}`
+pub(super) fn flat_json(sample: &Sample, domain: &str) -> String {
     let mut json = String::with_capacity(128);
-    put(&mut json, format_args!("{{\"ts\":{}", sample.observed_at_us / 1_000));
+    put(&mut json, format_args!("{{\"ts\":{},\"domain\":\"{domain}\"", sample.observed_at_us / 1_000));
     for reading in &sample.readings {
         put(&mut json, format_args!(",\"{}\":", reading.metric));
         put_value(&mut json, reading.value);
