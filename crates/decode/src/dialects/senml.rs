@@ -33,8 +33,6 @@ pub(crate) struct Record<'a> {
     pub sum: Option<f64>,
     /// Seconds.
     pub time: Option<f64>,
-    /// More than one of `v`, `vs`, `vb`, `vd`, or a label twice.
-    pub is_ambiguous: bool,
 }
 
 /// The base fields in force, section 4.1, and the readings so far.
@@ -71,9 +69,6 @@ impl<'a> Pack<'a> {
         let refuse =
             |reason, what: String| Err(Rejection::new(reason, format!("SenML record {number}: {what}")));
         self.records += 1;
-        if record.is_ambiguous {
-            return refuse(Reason::MalformedSenml, "more than one value, or a label twice".to_owned());
-        }
         if let Some(version) = record.base_version {
             if self.version.is_some_and(|earlier| earlier != version) {
                 return refuse(Reason::MalformedSenml, format!("bver {version} after another one"));

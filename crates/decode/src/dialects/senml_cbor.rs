@@ -97,7 +97,10 @@ fn record<'a>(reader: &mut CborReader<'a>, mut left: Option<u64>) -> Result<senm
                 false
             }
         };
-        record.is_ambiguous |= is_twice;
+        if is_twice {
+            let what = format!("label {label}: stands there twice, or beside another value");
+            return Err(reader.rejection_at(at, Reason::MalformedSenml, what));
+        }
     }
     Ok(record)
 }

@@ -89,7 +89,10 @@ fn record<'a>(reader: &mut JsonReader<'a>) -> Result<senml::Record<'a>, Rejectio
                 false
             }
         };
-        record.is_ambiguous |= is_twice;
+        if is_twice {
+            let what = format!("{label}: stands there twice, or beside another value");
+            return Err(reader.rejection_at(at, Reason::MalformedSenml, what));
+        }
     }
     Ok(record)
 }
