@@ -52,6 +52,9 @@ struct Payload {
     json: String,
 }
 
+/// Encodes one payload and gives the length of the envelope.
+type Contender<'a> = &'a mut dyn FnMut(&Payload) -> anyhow::Result<usize>;
+
 fn main() -> anyhow::Result<()> {
     let seconds: f64 =
         std::env::args().nth(1).map_or(Ok(1.0), |text| text.parse()).context("seconds a turn")?;
@@ -66,7 +69,7 @@ fn main() -> anyhow::Result<()> {
     let mut sonic = |payload: &Payload| sonic_and_prost(&mut buffer, payload);
     let mut other = Vec::new();
     let mut serde = |payload: &Payload| serde_and_prost(&mut other, payload);
-    let mut contenders: [(&str, &mut dyn FnMut(&Payload) -> anyhow::Result<usize>); 3] = [
+    let mut contenders: [(&str, Contender<'_>); 3] = [
         ("urban-neuron decode", &mut ours),
         ("sonic-rs + prost", &mut sonic),
         ("serde_json + prost", &mut serde),

@@ -86,7 +86,7 @@ struct Kill(Child);
 impl Drop for Kill {
     fn drop(&mut self) {
         // It may have ended by itself; there is nothing else to do about it.
-        let _ = self.0.kill().and_then(|()| self.0.wait()).is_ok();
+        self.0.kill().and_then(|()| self.0.wait()).ok();
     }
 }
 

@@ -31,7 +31,8 @@ impl RuleLoader {
 
     /// The rule set of the files; nothing when they are broken, and then why is said.
     pub fn load(&mut self) -> Option<RuleSet> {
-        let files = match self.files.read() {
+        // Looked at before they are read, so that a change in between is seen at the next look.
+        let files = match self.files.have_changed().and_then(|_| self.files.read()) {
             Ok(files) => files,
             Err(error) => {
                 self.say_broken(&error.to_string());

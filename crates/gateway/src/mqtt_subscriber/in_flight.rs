@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn acknowledgements_leave_in_order_and_only_when_durable() {
         let mut in_flight = InFlight::default();
-        [7, 9].map(|id| in_flight.push(Some(id)));
+        [7, 9].into_iter().for_each(|id| in_flight.push(Some(id)));
         in_flight.push(None);
         assert_eq!((in_flight.len(), in_flight.unflushed(), in_flight.is_settled()), (2, 3, false));
         in_flight.seal(Ticket(3));
