@@ -24,7 +24,8 @@ for source in fuzz/fuzz_targets/*.rs; do
   echo "fuzz: $target for $seconds s"
   if ! "$binary" "$corpus" "fuzz/seeds/$target" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 \
     -artifact_prefix="$found" -print_final_stats=1 >"$output" 2>&1; then
-    tail -n 40 "$output"
+    sed -n '/panicked at/,+1p' "$output"
+    tail -n 20 "$output"
     input=$(sed -n 's/.*Test unit written to //p' "$output" | tail -n 1)
     echo "fuzz: $target fails on ${input:-an input that was not written}; again: $binary $input" >&2
     exit 1
