@@ -5,6 +5,7 @@ use model::proto::{self, dead_letter::Record};
 use model::record::put_header;
 use model::{RawMessage, Reason, Rejection};
 use prost::Message;
+use sha2::{Digest, Sha256};
 
 /// Buffers for dead letters, reused.
 #[derive(Debug, Default)]
@@ -68,14 +69,20 @@ impl DeadLetterDraft {
         self.value.clear();
         let record = proto::DeadLetter { record: Some(Record::Rejected(rejected)) };
         record.encode(&mut self.value).expect("a Vec grows as far as it must");
+        self.headers.clear();
+        put_header(&mut self.headers, "ce_id", content_id(&self.value).as_bytes());
         dead_letter_headers(&mut self.headers, source, reason, received_at_us);
         (&self.value, &self.headers)
     }
 }
 
-/// CloudEvents attributes of a dead letter, in the stored form of headers.
-pub fn dead_letter_headers(out: &mut Vec<u8>, source: &str, reason: &str, received_at_us: i64) {
-    out.clear();
+/// The same for the same dead letter: 32 hex digits of its SHA-256.
+fn content_id(value: &[u8]) -> String {
+    Sha256::digest(value).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// CloudEvents attributes of a dead letter but for its id, in the stored form of headers.
+fn dead_letter_headers(out: &mut Vec<u8>, source: &str, reason: &str, received_at_us: i64) {
     put_header(out, "ce_specversion", b"1.0");
     put_header(out, "ce_type", b"urban-neuron.dead-letter.v1");
     put_header(out, "ce_source", source.as_bytes());

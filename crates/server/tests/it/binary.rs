@@ -13,6 +13,8 @@ pub struct Deployment {
     pub directory: PathBuf,
     pub mqtt: SocketAddr,
     pub admin: SocketAddr,
+    /// What the process does, where that is not everything.
+    pub roles: Option<String>,
     settings: Vec<String>,
 }
 
@@ -37,7 +39,7 @@ impl Deployment {
             "mqtt.endpoint.listen_websocket=\"\"".to_owned(),
             format!("admin.listen={admin}"),
         ];
-        Deployment { directory: directory.to_owned(), mqtt, admin, settings: settings.into() }
+        Deployment { directory: directory.to_owned(), mqtt, admin, roles: None, settings: settings.into() }
     }
 
     pub fn set(mut self, setting: impl Into<String>) -> Self {
@@ -56,6 +58,9 @@ impl Deployment {
         let mut command = self.command("run");
         for setting in more {
             command.args(["--set", setting]);
+        }
+        if let Some(roles) = &self.roles {
+            command.args(["--roles", roles]);
         }
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Service { child, log_path }

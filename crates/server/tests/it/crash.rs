@@ -13,7 +13,7 @@ use crate::oracle::{Oracle, RULES};
 
 const DEVICES: usize = 12;
 
-fn devices() -> Vec<String> {
+pub fn devices() -> Vec<String> {
     (0..DEVICES).map(|at| format!("device-{at}")).collect()
 }
 
@@ -28,7 +28,12 @@ fn deployment(directory: &std::path::Path) -> Deployment {
 }
 
 /// Publishes messages `numbers` of every device; each device is a client of its own.
-fn publish(oracle: &Oracle, clients: &mut [HonestClient], devices: &[String], numbers: std::ops::Range<u64>) {
+pub fn publish(
+    oracle: &Oracle,
+    clients: &mut [HonestClient],
+    devices: &[String],
+    numbers: std::ops::Range<u64>,
+) {
     for number in numbers {
         for (client, device) in clients.iter_mut().zip(devices) {
             let (topic, payload) = oracle.message(device, number);

@@ -16,10 +16,18 @@ pub struct HonestClient {
     client_id: String,
     stream: Option<TcpStream>,
     next_packet_id: u16,
-    /// Sent and not acknowledged, by packet id: topic, payload and the number of the message.
-    pending: BTreeMap<u16, (String, Vec<u8>, u64)>,
+    /// Not acknowledged, by packet id.
+    pending: BTreeMap<u16, Pending>,
     received: Vec<u8>,
     acknowledged: Vec<u64>,
+}
+
+struct Pending {
+    topic: String,
+    payload: Vec<u8>,
+    number: u64,
+    /// It may have arrived: sent again, it says so.
+    was_sent: bool,
 }
 
 impl HonestClient {
@@ -43,7 +51,9 @@ impl HonestClient {
             self.turn();
         }
         let packet_id = self.free_packet_id();
-        self.pending.insert(packet_id, (topic.to_owned(), payload.to_vec(), number));
+        let was_sent = self.stream.is_some();
+        let pending = Pending { topic: topic.to_owned(), payload: payload.to_vec(), number, was_sent };
+        self.pending.insert(packet_id, pending);
         let packet = publish_packet(topic, payload, packet_id, false);
         self.with_stream(|stream| stream.write_all(&packet));
         self.turn();
@@ -94,9 +104,8 @@ impl HonestClient {
         self.received.extend_from_slice(&buffer[..got]);
         while let [0x40, 2, high, low, ..] = *self.received.as_slice() {
             let packet_id = u16::from_be_bytes([high, low]);
-            let (_, _, number) =
-                self.pending.remove(&packet_id).expect("an acknowledgement of what was sent");
-            self.acknowledged.push(number);
+            let pending = self.pending.remove(&packet_id).expect("an acknowledgement of what was sent");
+            self.acknowledged.push(pending.number);
             self.received.drain(..4);
         }
     }
@@ -110,8 +119,9 @@ impl HonestClient {
         stream.read_exact(&mut connack)?;
         assert_eq!((connack[0], connack[1], connack[3]), (0x20, 2, 0), "CONNACK");
         stream.set_read_timeout(Some(Duration::from_millis(1)))?;
-        for (packet_id, (topic, payload, _)) in &self.pending {
-            stream.write_all(&publish_packet(topic, payload, *packet_id, true))?;
+        for (packet_id, pending) in &mut self.pending {
+            let is_dup = std::mem::replace(&mut pending.was_sent, true);
+            stream.write_all(&publish_packet(&pending.topic, &pending.payload, *packet_id, is_dup))?;
         }
         self.received.clear();
         self.stream = Some(stream);

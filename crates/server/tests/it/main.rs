@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod binary;
+mod city;
 mod crash;
 mod drain;
 mod honest_client;
+#[path = "../../../log/tests/support/kafka_broker.rs"]
+mod kafka_broker;
 mod lake_rows;
 mod oracle;
+mod readers;
