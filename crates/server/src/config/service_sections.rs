@@ -103,6 +103,7 @@ impl AlertsMqttSection {
                 format!("mqtt://host:port or mqtts://host:port without credentials is wanted, found {url:?}"),
             );
         }
+        s.error("url", "publishing alerts to a foreign broker is not supported yet: leave it out");
         Some(AlertsMqttSection {
             url,
             client_id,
