@@ -232,7 +232,7 @@ fn a_failed_log_closes_without_an_answer_and_goes_on() {
     assert_eq!(client.read_to_end(), []);
     server.wait_counts(|counts| counts.abandoned == 2 && counts.acknowledged == 0);
     log.release();
-    let mut client = RawClient::connected(server.address, &connect);
+    let mut client = RawClient::reconnected(server.address, &connect);
     client.send(&publish(1, 1, "t", b"x", Some(&[])));
     assert_eq!(answers(&mut client, 1), [(4, 1)]);
     assert_eq!(log.pushed().iter().filter(|message| message.is_will).count(), 0, "the device is not gone");

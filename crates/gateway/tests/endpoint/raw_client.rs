@@ -170,6 +170,22 @@ impl RawClient {
         client
     }
 
+    /// Connects as often as it takes to be let in: a server that is just closing connections may close this one too.
+    pub(crate) fn reconnected(address: SocketAddr, connect: &Connect<'_>) -> Self {
+        let deadline = std::time::Instant::now() + super::fake_log::PATIENCE;
+        loop {
+            let mut client = Self::open(address);
+            client.send(&connect.encode());
+            match client.try_read() {
+                Some(said) => {
+                    assert_eq!((said.first, said.body[1]), (0x20, 0), "{said:?}");
+                    return client;
+                }
+                None => assert!(std::time::Instant::now() < deadline, "never let in again"),
+            }
+        }
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
