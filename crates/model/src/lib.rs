@@ -12,6 +12,7 @@ pub mod event_id;
 pub mod position;
 pub mod raw_message;
 pub mod record;
+pub mod registry;
 pub mod rejection;
 pub mod repeat;
 pub mod time;
