@@ -36,7 +36,7 @@ pub use clock::{Clock, SystemClock};
 pub use config::{EmbeddedConfig, Failpoint, Fatal};
 pub use reader::EmbeddedReader;
 
-use crate::{Consumer, Error, Log, Topic, Wake};
+use crate::{Consumer, Error, Log, Topic, TopicStatus, Wake};
 use committer::Committer;
 use journal::Journal;
 use sweeper::SweepSignal;
@@ -73,20 +73,6 @@ struct Open {
     lock: Mutex<Option<File>>,
 }
 
-/// What an operator watches of one topic.
-#[derive(Clone, Copy, Debug)]
-pub struct TopicStatus {
-    pub topic: Topic,
-    /// Of segment files, and their limit.
-    pub disk_bytes: u64,
-    pub disk_bytes_max: u64,
-    pub segments: usize,
-    /// Of batches in memory for readers.
-    pub tail_bytes: usize,
-    /// How far the log's clock is ahead of the wall clock, microseconds.
-    pub clock_ahead_us: i64,
-}
-
 impl EmbeddedLog {
     /// Opens the log, made when it does not exist; a torn tail is cut and said.
     ///
@@ -113,22 +99,6 @@ impl EmbeddedLog {
         let threads = start(&journals, &sweep)?;
         let (threads, lock) = (Mutex::new(threads), Mutex::new(Some(lock)));
         Ok(EmbeddedLog { open: Arc::new(Open { log_id, partitions, journals, sweep, threads, lock }) })
-    }
-
-    /// How each topic stands, for metrics.
-    pub fn status(&self) -> [TopicStatus; Topic::ALL.len()] {
-        std::array::from_fn(|at| {
-            let journal = &self.open.journals[at];
-            let published = journal.published.lock();
-            TopicStatus {
-                topic: journal.topic,
-                disk_bytes: journal.disk_bytes.load(Ordering::Relaxed),
-                disk_bytes_max: journal.config.bytes_max,
-                segments: published.segments.len(),
-                tail_bytes: published.tail.bytes(),
-                clock_ahead_us: journal.clock_ahead_us.load(Ordering::Relaxed),
-            }
-        })
     }
 
     fn journal(&self, topic: Topic) -> Result<&Arc<Journal>, Error> {
@@ -196,6 +166,22 @@ impl Log for EmbeddedLog {
         journal.retention.release(consumer, partition, offset);
         self.open.sweep.ask();
         Ok(())
+    }
+
+    fn status(&self) -> Vec<TopicStatus> {
+        let status = |journal: &Arc<Journal>| {
+            let published = journal.published.lock();
+            TopicStatus {
+                topic: journal.topic,
+                disk_bytes: journal.disk_bytes.load(Ordering::Relaxed),
+                disk_bytes_max: journal.config.bytes_max,
+                segments: published.segments.len(),
+                tail_bytes: published.tail.bytes(),
+                tail_bytes_max: published.tail.bytes_max(),
+                clock_ahead_us: journal.clock_ahead_us.load(Ordering::Relaxed),
+            }
+        };
+        self.open.journals.iter().map(status).collect()
     }
 
     fn trouble(&self) -> Option<String> {

@@ -33,7 +33,7 @@ pub use self::config::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 use self::control::Control;
 use self::health::Health;
 pub use self::reader::KafkaReader;
-use crate::{Consumer, Error, Log, Topic, Wake};
+use crate::{Consumer, Error, Log, Topic, TopicStatus, Wake};
 
 /// Records that wait longer for the broker's report are a trouble; the slowest disks answer within it.
 const REPORT_WAIT_SOUND: Duration = Duration::from_secs(5);
@@ -133,6 +133,11 @@ impl Log for KafkaLog {
         closed_or(&self.shared)?;
         self.shared.released.lock().insert((consumer, partition), offset);
         Ok(())
+    }
+
+    /// Nothing: the brokers keep it, and say so themselves.
+    fn status(&self) -> Vec<TopicStatus> {
+        Vec::new()
     }
 
     fn trouble(&self) -> Option<String> {

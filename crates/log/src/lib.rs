@@ -123,11 +123,29 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// The log is closed or cannot be reached; nothing depends on the answer.
     fn release(&self, consumer: Consumer, partition: u32, offset: i64) -> Result<(), Error>;
 
+    /// How near what this process itself keeps is to its limits, by topic, for metrics.
+    fn status(&self) -> Vec<TopicStatus>;
+
     /// Why nothing can be appended now, for readiness; `None` while all is well.
     fn trouble(&self) -> Option<String>;
 
     /// Closes the log: what was flushed becomes durable or fails, then appenders and readers get [`Error::Closed`].
     fn close(&self);
+}
+
+/// What an operator watches of one topic.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicStatus {
+    pub topic: Topic,
+    /// Of segment files, and their limit.
+    pub disk_bytes: u64,
+    pub disk_bytes_max: u64,
+    pub segments: usize,
+    /// Of batches in memory for readers, and their limit.
+    pub tail_bytes: usize,
+    pub tail_bytes_max: usize,
+    /// How far the log's clock is ahead of the wall clock, microseconds.
+    pub clock_ahead_us: i64,
 }
 
 /// Appends to any topic from one thread. Nothing is sent before [`Appender::flush`] or before a produce batch is full.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gateway::mqtt_endpoint::EndpointAddresses;
-use log::Log;
+use log::{Log, TopicStatus};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::info;
 
@@ -46,12 +46,17 @@ pub struct Service {
 /// The log behind the roles, whichever it is.
 trait RunningLog: Send {
     fn trouble(&self) -> Option<String>;
+    fn status(&self) -> Vec<TopicStatus>;
     fn close(&self);
 }
 
 impl<L: Log> RunningLog for L {
     fn trouble(&self) -> Option<String> {
         Log::trouble(self)
+    }
+
+    fn status(&self) -> Vec<TopicStatus> {
+        Log::status(self)
     }
 
     fn close(&self) {
@@ -136,8 +141,9 @@ impl Service {
         self.parts.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Brings what the components do not say by themselves up to date: the log's trouble, refused messages.
+    /// Brings what the components do not say by themselves up to date: the log's trouble and fill, refused messages.
     pub fn refresh(&self) {
+        self.log.status().iter().for_each(export);
         self.parts.health.set("log", Role::Gateway, self.log.trouble());
         self.gateway.account(&self.parts);
     }
@@ -164,4 +170,17 @@ impl Service {
         info!("stopped");
         parts.stats()
     }
+}
+
+/// How near one topic of the embedded log is to its limits.
+fn export(status: &TopicStatus) {
+    let gauge = |name: &'static str, value: f64| {
+        ::metrics::gauge!(name, "topic" => status.topic.name()).set(value);
+    };
+    gauge("urban_neuron_log_disk_bytes", status.disk_bytes as f64);
+    gauge("urban_neuron_log_disk_limit_bytes", status.disk_bytes_max as f64);
+    gauge("urban_neuron_log_segment_files", status.segments as f64);
+    gauge("urban_neuron_log_tail_bytes", status.tail_bytes as f64);
+    gauge("urban_neuron_log_tail_limit_bytes", status.tail_bytes_max as f64);
+    gauge("urban_neuron_log_clock_ahead_seconds", status.clock_ahead_us as f64 / 1e6);
 }

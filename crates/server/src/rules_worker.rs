@@ -143,6 +143,7 @@ impl<L: Log> RulesWorker<L> {
         }
         if now >= self.reload_due {
             self.reload_due = now + self.config.reload_interval;
+            self.export_lag()?;
             self.reload()?;
         }
         self.retry_standing(now)
@@ -377,6 +378,16 @@ impl<L: Log> RulesWorker<L> {
             }
         }
         Ok(true)
+    }
+
+    fn export_lag(&mut self) -> Result<(), log::Error> {
+        for (partition, state) in &self.partitions {
+            let lag = self.reader.end(*partition)? - state.position();
+            let label = partition.to_string();
+            metrics::gauge!("urban_neuron_log_lag_records", "consumer" => "rules", "log_partition" => label)
+                .set(lag as f64);
+        }
+        Ok(())
     }
 
     fn fail_at(&self, name: &'static str) {

@@ -32,6 +32,10 @@ impl Tail {
         Tail { partitions: vec![VecDeque::new(); partitions], order: VecDeque::new(), bytes: 0, bytes_max }
     }
 
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
