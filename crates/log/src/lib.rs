@@ -1,8 +1,8 @@
 //! The stream between the gateway and its two consumers: one small port, two implementations.
 //!
 //! [`Log`] is the port. [`embedded`] keeps segment files of checksummed batches in the data directory, for a process
-//! that runs everything; [`kafka`] is Apache Kafka. Both are the same to every caller: [`conformance`] is the suite
-//! that both pass.
+//! that runs everything; [`kafka`] is Apache Kafka. Both are the same to every caller: `tests/support/conformance.rs`
+//! is the suite that both pass.
 //!
 //! Invariants: nothing is shown to a reader or acknowledged to an appender before it is durable (I1, I9); no offset is
 //! ever given twice; every buffer has a limit with a name (I5).
@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use model::{LogId, RecordBatch};
 
-pub mod conformance;
 pub mod embedded;
 mod error;
 pub mod kafka;

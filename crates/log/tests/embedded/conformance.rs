@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use urban_neuron_log::conformance::Suite;
+use crate::suite::Suite;
 use urban_neuron_log::embedded::{EmbeddedConfig, EmbeddedLog};
 
 use crate::{config, memory_dir};

@@ -7,6 +7,8 @@ mod crash;
 mod faults;
 mod model;
 mod retention;
+#[path = "../support/conformance.rs"]
+mod suite;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-use urban_neuron_log::conformance::Suite;
+use crate::suite::Suite;
 use urban_neuron_log::kafka::KafkaLog;
 
 use crate::{PATIENCE, config, shared_broker};

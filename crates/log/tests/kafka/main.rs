@@ -10,6 +10,8 @@ mod topics;
 
 #[path = "../support/kafka_broker.rs"]
 mod kafka_broker;
+#[path = "../support/conformance.rs"]
+mod suite;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

@@ -1,9 +1,9 @@
-//! The one suite that every implementation of [`Log`] passes: what callers may rely on, whichever log they have.
+//! The one suite that every implementation of [`urban_neuron_log::Log`] passes: what callers may rely on, whichever log they have.
 //!
 //! It knows the port only. An implementation gives [`Suite`] a way to open a named log and calls [`Suite::run`] from a
 //! test; a check that fails panics with the check's name in the output. Nothing here waits for a fixed time: each wait is
 //! for a condition, with `patience` as its end.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a suite of assertions, called from tests only")]
+#![allow(unreachable_pub, reason = "included by the test of each implementation")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use model::record::put_header;
 
-use crate::{Appender, Consumer, Error, Log, ReadEvent, Reader, Ticket, Topic, Wake};
+use urban_neuron_log::{Appender, Consumer, Error, Log, ReadEvent, Reader, Ticket, Topic, Wake};
 
 /// The suite, over one implementation.
 pub struct Suite<F> {
