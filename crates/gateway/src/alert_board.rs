@@ -162,6 +162,11 @@ impl AlertBoard {
         self.shared.is_live.load(Ordering::Acquire)
     }
 
+    /// Whether something is retained under the topic.
+    pub fn is_retained(&self, mqtt_topic: &str) -> bool {
+        self.shared.state.lock().retained.contains_key(mqtt_topic)
+    }
+
     /// Retained messages now.
     pub fn retained_len(&self) -> usize {
         self.shared.state.lock().retained.len()

@@ -4,6 +4,7 @@
 //! acknowledgements leave in the order of arrival; when the intake has no room, sockets are not read (I5).
 
 pub mod alert_board;
+pub mod alert_publisher;
 pub mod intake;
 pub mod mqtt;
 pub mod mqtt_endpoint;

@@ -20,14 +20,14 @@
 //!
 //! QoS 0 has nothing to acknowledge: it is counted apart, and lost with the process.
 
-mod backoff;
+pub(crate) mod backoff;
 mod broker_url;
 mod config;
 mod connection;
 mod in_flight;
 mod meters;
 mod status;
-mod tls;
+pub(crate) mod tls;
 mod worker;
 
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! From the config's sections to what each engine is opened with. Plain conversions: everything was checked before.
 
+use gateway::alert_publisher::AlertPublisherConfig;
 use gateway::mqtt_endpoint::{EndpointConfig, TlsFiles};
 use gateway::mqtt_subscriber::{BrokerCredentials, BrokerTls, SubscriberConfig, SubscriptionQos};
 use log::embedded::EmbeddedConfig;
 use log::kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 
-use crate::config::{Config, SaslSection, SubscriberSection};
+use crate::config::{AlertsMqttSection, Config, SaslSection, Secret, SubscriberSection};
 use crate::listening;
 
 /// The embedded log. `fatal` is told of an fdatasync that failed and ends the process.
@@ -119,14 +120,7 @@ pub fn subscriber(section: &SubscriberSection) -> SubscriberConfig {
     let url = section.url.parse().expect("checked when the config was read");
     let defaults = SubscriberConfig::new(url, &section.client_id, section.topics.clone());
     SubscriberConfig {
-        credentials: section.username.as_ref().map(|username| BrokerCredentials {
-            username: username.clone(),
-            password: section
-                .password
-                .as_ref()
-                .map(|password| password.reveal().to_owned())
-                .unwrap_or_default(),
-        }),
+        credentials: credentials(section.username.as_ref(), section.password.as_ref()),
         tls: BrokerTls {
             ca_path: section.ca_path.clone(),
             client: section.certificate_path.clone().zip(section.key_path.clone()),
@@ -140,6 +134,23 @@ pub fn subscriber(section: &SubscriberSection) -> SubscriberConfig {
         reconnect_max: section.reconnect_max,
         ..defaults
     }
+}
+
+/// The publisher of alerts at a foreign broker; `instance` keeps the client ids of processes apart.
+pub fn alert_publisher(section: &AlertsMqttSection, instance: &str) -> AlertPublisherConfig {
+    let url = section.url.parse().expect("checked when the config was read");
+    AlertPublisherConfig {
+        credentials: credentials(section.username.as_ref(), section.password.as_ref()),
+        tls: BrokerTls { ca_path: section.ca_path.clone(), client: None },
+        ..AlertPublisherConfig::new(url, format!("{}-{instance}", section.client_id))
+    }
+}
+
+fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<BrokerCredentials> {
+    username.map(|username| BrokerCredentials {
+        username: username.clone(),
+        password: password.map(|password| password.reveal().to_owned()).unwrap_or_default(),
+    })
 }
 
 /// A size as the machine counts; on a machine of 32 bits the greatest there is.

@@ -158,13 +158,17 @@ impl Service {
     pub fn stop(self, deadline: Option<Duration>) -> Stats {
         let ends_at = Instant::now() + deadline.unwrap_or(self.drain_deadline);
         info!("stopping: inputs first");
-        let Service { parts, gateway, workers, admin, log, .. } = self;
+        let Service { parts, mut gateway, workers, admin, log, .. } = self;
+        let alert_publisher = gateway.take_alert_publisher();
         gateway.account(&parts);
         gateway.stop(ends_at.saturating_duration_since(Instant::now()));
         for worker in &workers {
             worker.stop();
         }
         workers.into_iter().for_each(Worker::join);
+        if let Some(publisher) = alert_publisher {
+            publisher.stop(ends_at.saturating_duration_since(Instant::now()));
+        }
         log.close();
         drop(admin);
         info!("stopped");

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Doubles from the shortest wait to the longest; each wait is shortened by up to half at random, so that the
 /// subscribers of a broker that comes back do not all come at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     next: Duration,
@@ -15,16 +15,16 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(min: Duration, max: Duration) -> Self {
+    pub(crate) fn new(min: Duration, max: Duration) -> Self {
         Backoff { min, max, next: min, random: RandomState::new(), draws: 0 }
     }
 
     /// The last connection was of use: begin anew.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.min;
     }
 
-    pub(super) fn wait(&mut self) -> Duration {
+    pub(crate) fn wait(&mut self) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(self.max);
         self.draws += 1;

@@ -30,7 +30,7 @@ pub enum BrokerTlsError {
 ///
 /// # Errors
 /// A file that cannot be read or holds something else, a key that is not the certificate's, or nobody to trust.
-pub(super) fn client_config(files: &BrokerTls) -> Result<Arc<ClientConfig>, BrokerTlsError> {
+pub(crate) fn client_config(files: &BrokerTls) -> Result<Arc<ClientConfig>, BrokerTlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

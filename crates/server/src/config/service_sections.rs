@@ -1,6 +1,7 @@
 //! The smaller sections: `[gateway]`, `[catalog]`, `[rules]`, `[alerts.mqtt]`, `[admin]`, `[testing]`, and those that
 //! this version knows by name only.
 
+use gateway::mqtt_subscriber::BrokerUrl;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,8 +86,16 @@ pub struct AlertsMqttSection {
 
 impl AlertsMqttSection {
     pub(super) fn read(s: &mut Section<'_>) -> Option<Self> {
-        let url = s.text("url", "", "Broker that alerts are published to instead of the endpoint: mqtt://host:1883 or mqtts://host:8883.");
-        let client_id = s.text("client_id", "urban-neuron-alerts", "Client id there.");
+        let url = s.text(
+            "url",
+            "",
+            "Broker that alerts are published to beside the endpoint: mqtt://host:1883 or mqtts://host:8883.",
+        );
+        let client_id = s.text(
+            "client_id",
+            "urban-neuron-alerts",
+            "Start of the client id there; the process adds its own end.",
+        );
         let username = s.text("username", "", "Who we are there.");
         let password = s.secret("password", "password_path", "Its password.");
         let ca_path = s.path(
@@ -97,13 +106,9 @@ impl AlertsMqttSection {
         if url.is_empty() {
             return None;
         }
-        if !url.starts_with("mqtt://") && !url.starts_with("mqtts://") || url.contains('@') {
-            s.error(
-                "url",
-                format!("mqtt://host:port or mqtts://host:port without credentials is wanted, found {url:?}"),
-            );
+        if let Err(error) = url.parse::<BrokerUrl>() {
+            s.error("url", error.to_string());
         }
-        s.error("url", "publishing alerts to a foreign broker is not supported yet: leave it out");
         Some(AlertsMqttSection {
             url,
             client_id,

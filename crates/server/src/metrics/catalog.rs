@@ -126,6 +126,8 @@ pub const METRICS: &[Metric] = &[
         "",
         "Alerts that were sent but not retained, the limit being reached.",
     ),
+    gauge("urban_neuron_alert_publisher_connected", "", "1 while connected to the broker of alerts.mqtt."),
+    counter("urban_neuron_alert_publisher_messages_total", "", "Messages sent to it, clears included."),
     gauge(
         "urban_neuron_log_lag_records",
         "consumer, log_partition",

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gateway::alert_publisher::AlertPublisher;
 use gateway::mqtt_endpoint::{AllowAnyone, Authenticator, EndpointAddresses, MqttEndpoint};
 use gateway::mqtt_subscriber::MqttSubscriber;
 use log::Log;
@@ -25,6 +26,7 @@ use crate::sessions;
 pub(super) struct Gateway {
     endpoint: Option<MqttEndpoint>,
     subscribers: Vec<MqttSubscriber>,
+    alert_publisher: Option<AlertPublisher>,
     /// Refused by the endpoint and in the books already.
     refused: AtomicU64,
 }
@@ -68,6 +70,11 @@ impl Gateway {
             );
             gateway.subscribers.push(subscriber.with_context(|| format!("mqtt.subscriber[{at}]"))?);
         }
+        if let Some(section) = &config.alerts_mqtt {
+            let publisher_config = engine_configs::alert_publisher(section, &parts.instance);
+            let publisher = AlertPublisher::start(publisher_config, parts.board.clone());
+            gateway.alert_publisher = Some(publisher.context("alerts.mqtt")?);
+        }
         parts.health.set("adapters", Role::Gateway, None);
         Ok(gateway)
     }
@@ -82,6 +89,11 @@ impl Gateway {
         let refused = endpoint.counters().counts().refused;
         let before = self.refused.fetch_max(refused, Ordering::Relaxed);
         parts.endpoint_account.refuse(refused.saturating_sub(before));
+    }
+
+    /// The publisher at a foreign broker, which outlives the adapters: what the rules still say goes there.
+    pub fn take_alert_publisher(&mut self) -> Option<AlertPublisher> {
+        self.alert_publisher.take()
     }
 
     /// Stops all adapters; what they took is acknowledged as it becomes durable, within the deadline.
