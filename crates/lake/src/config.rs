@@ -82,7 +82,7 @@ impl LakeConfig {
             roll_rows: 10_000_000,
             roll_age: Duration::from_secs(60),
             roll_age_without_rows: Duration::from_secs(3600),
-            memory_bytes_max: 96 << 20,
+            memory_bytes_max: 64 << 20,
             open_table_partitions_max: 64,
             failpoint: None,
         }

@@ -65,7 +65,7 @@ impl KafkaConfig {
             sasl: None,
             client_id: "urban-neuron".into(),
             in_flight_records_max: 20_000,
-            in_flight_bytes_max: 32 * 1024 * 1024,
+            in_flight_bytes_max: 16 * 1024 * 1024,
             fetch_ahead_bytes_max: 16 * 1024 * 1024,
             request_wait_max: Duration::from_secs(10),
             close_wait_max: Duration::from_secs(10),

@@ -52,7 +52,7 @@ impl LakeSection {
             ),
             memory_bytes_max: s.size(
                 "memory_bytes_max",
-                "96MiB",
+                "64MiB",
                 "8MiB"..="64GiB",
                 "Rows in memory over all log partitions; past it they are encoded early.",
             ),
