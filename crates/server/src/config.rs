@@ -28,7 +28,8 @@ pub use mqtt_section::{EndpointSection, ServerTls, SubscriberSection};
 pub use reader::{KeyDoc, ReadSecret};
 pub use secret::Secret;
 pub use service_sections::{
-    AdminSection, AlertsMqttSection, CatalogSection, GatewaySection, RulesSection, TestingSection,
+    AdminSection, AlertsMqttSection, CatalogSection, GatewaySection, RegistrySection, RulesSection,
+    TestingSection,
 };
 
 use reader::{Reader, Section};
@@ -52,6 +53,7 @@ pub struct Config {
     pub mqtt_subscribers: Vec<SubscriberSection>,
     pub catalog: CatalogSection,
     pub lake: LakeSection,
+    pub registry: RegistrySection,
     pub rules: RulesSection,
     pub alerts_mqtt: Option<AlertsMqttSection>,
     pub admin: AdminSection,
@@ -141,6 +143,7 @@ impl Config {
             mqtt_subscribers,
             catalog: s.section("catalog", CatalogSection::read),
             lake: s.section("lake", |s| LakeSection::read(s, &data_dir)),
+            registry: s.section("registry", RegistrySection::read),
             rules: s.section("rules", RulesSection::read),
             alerts_mqtt: s.section("alerts", |s| s.section("mqtt", AlertsMqttSection::read)),
             admin: s.section("admin", AdminSection::read),

@@ -1,25 +1,18 @@
 //! The rule files of `[rules] paths`: found, read, and seen again when they change.
 //!
-//! A change is noticed by looking at the files' names, sizes and times, which costs a few system calls every other second and
-//! works on every file system; half-written files do not load, and the set in force stays.
+//! Half-written files do not load, and the set in force stays.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+
+use crate::file_watch::FileWatch;
 
 /// The files named by the config: a folder stands for the `*.toml` in it.
 #[derive(Clone, Debug)]
 pub struct RuleFiles {
     paths: Vec<PathBuf>,
-    seen: Option<Vec<Stamp>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    bytes: u64,
-    modified: Option<SystemTime>,
+    watch: FileWatch,
 }
 
 /// A path of the config could not be read.
@@ -32,7 +25,7 @@ pub struct RuleFilesError {
 
 impl RuleFiles {
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        RuleFiles { paths, seen: None }
+        RuleFiles { paths, watch: FileWatch::default() }
     }
 
     /// Name and text of every file, in the order of their names.
@@ -54,13 +47,8 @@ impl RuleFiles {
     /// # Errors
     /// A file or folder cannot be read.
     pub fn have_changed(&mut self) -> Result<bool, RuleFilesError> {
-        let mut stamps = Vec::new();
-        for path in self.list()? {
-            let metadata = fs::metadata(&path).map_err(at(&path))?;
-            stamps.push(Stamp { bytes: metadata.len(), modified: metadata.modified().ok(), path });
-        }
-        let before = self.seen.replace(stamps);
-        Ok(before.is_some_and(|before| Some(before) != self.seen))
+        let files = self.list()?;
+        self.watch.have_changed(files).map_err(|(path, source)| RuleFilesError { path, source })
     }
 
     fn list(&self) -> Result<Vec<PathBuf>, RuleFilesError> {

@@ -1,20 +1,30 @@
-//! `check`: config, catalog, credentials and rules, every error at once.
+//! `check`: config, catalog, credentials, registry and rules, every error at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
-use rules::{LoadOptions, RuleSource};
 
 use super::output::print_line;
 use super::{ConfigArgs, Failure};
+use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::metric_catalog;
+use crate::registry_files::RegistryFiles;
 use crate::rule_files::RuleFiles;
+use crate::rule_loader::load_rules;
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// What is there when all is well.
+#[derive(Default)]
+struct Found {
+    rules: usize,
+    devices: usize,
 }
 
 impl CheckArgs {
@@ -26,25 +36,37 @@ impl CheckArgs {
         {
             errors.push(format!("mqtt.endpoint.credentials_path: {error}"));
         }
-        let mut rule_count = 0;
-        match metric_catalog::load(&config) {
-            // Rules without the catalog that they are written for would all seem wrong.
-            Err(error) => errors.push(format!("{error:#}")),
-            Ok(catalog) => match RuleFiles::new(config.rules.paths.clone()).read() {
-                Err(error) => errors.push(error.to_string()),
-                Ok(files) => match RuleSource::load(&files, catalog.as_ref(), &LoadOptions::default()) {
-                    Err(found) => errors.extend(found.iter().map(ToString::to_string)),
-                    Ok(loaded) => {
-                        rule_count = loaded.rule_set.rules().len();
-                        loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-                    }
-                },
-            },
-        }
+        let found = check_rules(&config, &mut errors);
         if errors.is_empty() {
-            print_line(&format!("all is well: {rule_count} rules"))
+            let devices = match config.registry.path {
+                Some(_) => format!(", {} devices in the registry", found.devices),
+                None => String::new(),
+            };
+            print_line(&format!("all is well: {} rules{devices}", found.rules))
         } else {
             Err(Failure::Usage(errors.join("\n")))
         }
     }
+}
+
+fn check_rules(config: &Config, errors: &mut Vec<String>) -> Found {
+    let mut found = Found::default();
+    let registry = RegistryFiles::new(config.registry.path.clone()).read();
+    let registry = registry.map_err(|error| errors.push(error.to_string())).ok();
+    found.devices = registry.as_ref().map_or(0, |registry| registry.devices.len());
+    let files = RuleFiles::new(config.rules.paths.clone()).read();
+    let files = files.map_err(|error| errors.push(error.to_string())).unwrap_or_default();
+    let catalog = metric_catalog::load(config).map_err(|error| errors.push(format!("{error:#}"))).ok();
+    // Rules without the catalog and the registry that they are written for would all seem wrong.
+    let (Some(catalog), Some(registry)) = (catalog, registry) else {
+        return found;
+    };
+    match load_rules(&files, catalog.as_ref(), &Arc::new(registry)) {
+        Err(wrong) => errors.extend(wrong.iter().map(ToString::to_string)),
+        Ok(loaded) => {
+            found.rules = loaded.rule_set.rules().len();
+            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        }
+    }
+    found
 }

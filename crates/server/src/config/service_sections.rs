@@ -1,4 +1,4 @@
-//! The smaller sections: `[gateway]`, `[catalog]`, `[rules]`, `[alerts.mqtt]`, `[admin]`, `[testing]`, and those that
+//! The smaller sections: `[gateway]`, `[catalog]`, `[registry]`, `[rules]`, `[alerts.mqtt]`, `[admin]`, `[testing]`, and those that
 //! this version knows by name only.
 
 use gateway::mqtt_subscriber::BrokerUrl;
@@ -41,6 +41,19 @@ impl CatalogSection {
         CatalogSection {
             path: s.path("path", "", "TOML file of further metrics, with their units and other names."),
         }
+    }
+}
+
+/// `[registry]`.
+#[derive(Clone, Debug)]
+pub struct RegistrySection {
+    pub path: Option<PathBuf>,
+}
+
+impl RegistrySection {
+    pub(super) fn read(s: &mut Section<'_>) -> Self {
+        let text = "Directory of what is known of devices: devices.csv, models.toml, zones.geojson.";
+        RegistrySection { path: s.path("path", "", text) }
     }
 }
 
@@ -189,11 +202,6 @@ pub(super) fn refuse_unsupported(s: &mut Section<'_>) {
     });
     s.section("field", |s| {
         refuse_listen(s, "listen", "Framed TCP of the field. Not supported by this version.")
-    });
-    s.section("registry", |s| {
-        if s.path("path", "", "Registry of devices. Not supported by this version.").is_some() {
-            s.error("path", "the registry is not supported yet: leave it out");
-        }
     });
 }
 

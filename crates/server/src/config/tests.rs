@@ -158,7 +158,6 @@ fn what_does_not_fit_together_is_refused() {
         ("lake.roll_age=2h", "lake.roll_age: is not longer"),
         ("coap.listen=127.0.0.1:5683", "coap.listen: this listener is not supported yet"),
         ("push.listen=127.0.0.1:9601", "push.listen: this listener is not supported yet"),
-        ("registry.path=devices.csv", "registry.path: the registry is not supported yet"),
         ("log.spool.enabled=true", "log.spool.enabled: the spool is not supported yet"),
         ("testing.abort_at=x:0", "testing.abort_at: name or name:nth"),
         ("mqtt.endpoint.listen=localhost:1883", "mqtt.endpoint.listen: addresses with ports are wanted"),

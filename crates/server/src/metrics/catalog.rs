@@ -172,6 +172,13 @@ pub const METRICS: &[Metric] = &[
         "1 while the rule files do not load and older rules stay in force.",
     ),
     counter("urban_neuron_rules_reload_errors_total", "", "Reloads that failed."),
+    gauge("urban_neuron_registry_devices", "", "Devices in the registry as last loaded."),
+    gauge(
+        "urban_neuron_registry_broken",
+        "",
+        "1 while the registry does not load and an older one stays in force.",
+    ),
+    counter("urban_neuron_registry_reload_errors_total", "", "Loads of the registry that failed."),
     gauge(
         "urban_neuron_rules_outdated",
         "",

@@ -8,6 +8,7 @@ use super::shared::{Shared, Worker};
 use crate::config::{Config, LogKind};
 use crate::health::Role;
 use crate::metric_catalog;
+use crate::registry_files::RegistryFiles;
 use crate::rule_files::RuleFiles;
 use crate::rule_loader::RuleLoader;
 use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
@@ -32,7 +33,11 @@ pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow:
                 as Arc<dyn Fn(&'static str) + Send + Sync>
         }),
     };
-    let loader = RuleLoader::new(RuleFiles::new(config.rules.paths.clone()), metric_catalog::load(config)?);
+    let loader = RuleLoader::new(
+        RuleFiles::new(config.rules.paths.clone()),
+        RegistryFiles::new(config.registry.path.clone()),
+        metric_catalog::load(config)?,
+    );
     let log = log.clone();
     parts.spawn("rules worker", Role::Rules, move |stop| {
         RulesWorker::new(log, worker_parts, worker_config, loader)?.run(stop)

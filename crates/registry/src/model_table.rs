@@ -1,0 +1,73 @@
+//! `models.toml`: what all devices of one model have in common.
+//!
+//! ```toml
+//! [models.WL-200]
+//! thresholds = { level_high = "2.5 m", level_low = "20 cm" }
+//! ```
+
+use std::collections::BTreeMap;
+
+use model::registry::{DeviceModel, Threshold};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::device_table::{NAME_BYTES_MAX, is_name};
+use crate::finding::Findings;
+use crate::threshold;
+
+const FORM: &str = "[models.NAME] with thresholds = { level_high = \"2.5 m\" } would do";
+
+/// Reads the models of a text.
+pub(crate) fn read(text: &str, findings: &mut Findings) -> BTreeMap<String, DeviceModel> {
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
+    for error in &syntax_errors {
+        findings.add(error.span().map_or(0, |span| span.start), error.message(), FORM);
+    }
+    let mut models = BTreeMap::new();
+    for (key, value) in table.get_ref() {
+        match value.get_ref().as_table() {
+            Some(tables) if key.get_ref() == "models" => {
+                for (name, value) in tables {
+                    models.insert(name.get_ref().to_string(), model(value, findings));
+                }
+            }
+            _ => findings.add(key.span().start, format!("the unknown key {}", key.get_ref()), FORM),
+        }
+    }
+    models
+}
+
+fn model(value: &Spanned<DeValue<'_>>, findings: &mut Findings) -> DeviceModel {
+    let mut model = DeviceModel::default();
+    let Some(keys) = value.get_ref().as_table() else {
+        findings.add(value.span().start, "a model that is no table", FORM);
+        return model;
+    };
+    for (key, value) in keys {
+        match value.get_ref().as_table() {
+            Some(limits) if key.get_ref() == "thresholds" => model.thresholds = thresholds(limits, findings),
+            _ => findings.add(key.span().start, format!("the unknown key {}", key.get_ref()), FORM),
+        }
+    }
+    model
+}
+
+fn thresholds(limits: &DeTable<'_>, findings: &mut Findings) -> BTreeMap<String, Threshold> {
+    let mut thresholds = BTreeMap::new();
+    for (name, value) in limits {
+        if !is_name(name.get_ref()) {
+            let help = format!("letters, digits, _ and - would do, at most {NAME_BYTES_MAX}");
+            findings.add(name.span().start, format!("the name {:?}", name.get_ref()), help);
+        }
+        let Some(text) = value.get_ref().as_str() else {
+            let found = format!("a threshold that is {}", value.get_ref().type_str());
+            findings.add(value.span().start, found, "a text with its unit would do, as in \"2.5 m\"");
+            continue;
+        };
+        match threshold::parse(text) {
+            Ok(threshold) => drop(thresholds.insert(name.get_ref().to_string(), threshold)),
+            Err((found, help)) => findings.add(value.span().start, found, help),
+        }
+    }
+    thresholds
+}
