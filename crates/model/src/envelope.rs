@@ -7,10 +7,18 @@ use crate::EventId;
 use crate::proto::{ClockVerdict, Flag, Kind, LocationOrigin, Quality, TimeSource};
 use crate::wire::{Field, Fields, Malformed, zigzag};
 
+/// Readings that are kept as the check of a message found them; those beyond are parsed again when they are asked for. Most
+/// messages have no more.
+const READINGS_KEPT: usize = 2;
+
 /// The greatest `LogRecord.major` that this build understands.
 pub const LOG_RECORD_MAJOR: u32 = 1;
 
 /// What a record of `telemetry.v1` is.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are telemetry, and a box would be an allocation a record"
+)]
 #[derive(Clone, Debug)]
 pub enum LogRecordView<'a> {
     Telemetry(TelemetryView<'a>),
@@ -123,7 +131,10 @@ pub struct TelemetryView<'a> {
     pub redelivery_key: Option<EventId>,
     pub location: Option<LocationView>,
     source: &'a [u8],
-    message: &'a [u8],
+    first_readings: [ReadingView<'a>; READINGS_KEPT],
+    first_readings_len: usize,
+    /// The message after the last of those.
+    rest: Fields<'a>,
 }
 
 /// Where it was measured: WGS-84, degrees.
@@ -168,10 +179,12 @@ impl<'a> TelemetryView<'a> {
             redelivery_key: None,
             location: None,
             source: &[],
-            message,
+            first_readings: [ReadingView::NOTHING; READINGS_KEPT],
+            first_readings_len: 0,
+            rest: Fields::new(&[]),
         };
         let mut fields = Fields::new(message);
-        let (mut has_event_id, mut has_reading) = (false, false);
+        let mut has_event_id = false;
         while let Some((number, field)) = fields.next_field()? {
             match number {
                 1 => view.device_id = as_text(field)?,
@@ -181,8 +194,12 @@ impl<'a> TelemetryView<'a> {
                 }
                 3 => view.observed_at_us = as_fixed(field)?,
                 4 => {
-                    ReadingView::parse(as_bytes(field)?)?;
-                    has_reading = true;
+                    let reading = ReadingView::parse(as_bytes(field)?)?;
+                    if let Some(place) = view.first_readings.get_mut(view.first_readings_len) {
+                        *place = reading;
+                        view.first_readings_len += 1;
+                        view.rest = fields;
+                    }
                 }
                 5 => view.received_at_us = as_fixed(field)?,
                 6 => view.kind = as_enum(field)?,
@@ -199,23 +216,24 @@ impl<'a> TelemetryView<'a> {
                 _ => {}
             }
         }
-        let is_whole = has_event_id && has_reading && !view.device_id.is_empty();
-        parse_source(view.source)?;
+        let is_whole = has_event_id && view.first_readings_len > 0 && !view.device_id.is_empty();
+        check_source(view.source)?;
         if is_whole { Ok(view) } else { Err(Malformed) }
     }
 
     /// The readings in order; the position in this iterator is `reading_index`.
     #[inline]
     pub fn readings(&self) -> impl Iterator<Item = ReadingView<'a>> + use<'a> {
-        let mut fields = Fields::new(self.message);
-        std::iter::from_fn(move || {
+        let mut fields = self.rest;
+        let more = std::iter::from_fn(move || {
             loop {
                 match fields.next_field().ok()?? {
                     (4, Field::Bytes(bytes)) => return ReadingView::parse(bytes).ok(),
                     _ => continue,
                 }
             }
-        })
+        });
+        self.first_readings.into_iter().take(self.first_readings_len).chain(more)
     }
 
     /// The source as it stands in the message: equal bytes are an equal source, which is cheaper to see than to parse.
@@ -280,16 +298,18 @@ pub struct ReadingTimeView {
 }
 
 impl<'a> ReadingView<'a> {
+    const NOTHING: Self = ReadingView {
+        metric: "",
+        value: ValueView::None,
+        unit: "",
+        quality: Quality::Unspecified,
+        raw_unit: "",
+        time: None,
+    };
+
     #[inline]
     fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
-        let mut view = ReadingView {
-            metric: "",
-            value: ValueView::None,
-            unit: "",
-            quality: Quality::Unspecified,
-            raw_unit: "",
-            time: None,
-        };
+        let mut view = Self::NOTHING;
         let mut fields = Fields::new(message);
         while let Some((number, field)) = fields.next_field()? {
             match number {
@@ -341,6 +361,22 @@ fn parse_location(message: &[u8]) -> Result<LocationView, Malformed> {
         }
     }
     Ok(location)
+}
+
+/// Whether [`parse_source`] succeeds, without looking at each text where all are ASCII, as they nearly always are.
+fn check_source(message: &[u8]) -> Result<(), Malformed> {
+    if !message.is_ascii() {
+        return parse_source(message).map(drop);
+    }
+    let mut fields = Fields::new(message);
+    while let Some((number, field)) = fields.next_field()? {
+        match number {
+            1..=5 => as_bytes(field).map(drop)?,
+            6 | 7 => as_varint(field).map(drop)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn parse_source(message: &[u8]) -> Result<SourceView<'_>, Malformed> {
