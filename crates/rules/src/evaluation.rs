@@ -77,7 +77,10 @@ impl Core {
         let is_alone = plan.is_empty() && !is_kept && self.series[taken.series as usize].states.is_none();
         let entry = &mut self.entries[taken.series as usize];
         if is_alone {
-            if !self.any_ahead_us.contains_key(&taken.series) {
+            if self.any_ahead_us.contains_key(&taken.series) {
+                // A calm entry moves one newest time; while the two views' differ, each reading is looked at.
+                entry.disturb();
+            } else {
                 entry.calm((f64::NEG_INFINITY, f64::INFINITY), i64::MAX);
             }
             return;
