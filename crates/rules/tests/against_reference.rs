@@ -147,6 +147,8 @@ fn records(events: Vec<(i64, Event)>) -> Vec<TestRecord> {
                 device: ["a", "b"][device].into(),
                 event_id: (records.len() as u128).to_be_bytes(),
                 domain: if domain { "q" } else { "p" }.into(),
+                place: None,
+                is_historical: false,
                 readings: readings
                     .into_iter()
                     .map(|(metric, value, age, quality)| TestReading {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::registry::Registry;
 use rules::{LoadOptions, MetricCatalog, RuleSet, RuleSource};
 use tracing::{error, warn};
 
@@ -11,14 +12,21 @@ use crate::rule_files::{RuleFiles, RuleFilesError};
 pub struct RuleLoader {
     files: RuleFiles,
     catalog: Arc<dyn MetricCatalog + Send + Sync>,
-    options: LoadOptions,
+    registry: Arc<Registry>,
+    time_zone: String,
     /// What was said last, so that a file that stays broken is not told again and again.
     said: Option<String>,
 }
 
 impl RuleLoader {
-    pub fn new(files: RuleFiles, catalog: Arc<dyn MetricCatalog + Send + Sync>) -> Self {
-        RuleLoader { files, catalog, options: LoadOptions::default(), said: None }
+    /// `time_zone` is that of rules which name none.
+    pub fn new(
+        files: RuleFiles,
+        catalog: Arc<dyn MetricCatalog + Send + Sync>,
+        registry: Arc<Registry>,
+        time_zone: String,
+    ) -> Self {
+        RuleLoader { files, catalog, registry, time_zone, said: None }
     }
 
     /// True when the files differ from those at the last call.
@@ -39,7 +47,9 @@ impl RuleLoader {
                 return None;
             }
         };
-        match RuleSource::load(&files, self.catalog.as_ref(), &self.options) {
+        let options =
+            LoadOptions { registry: &self.registry, time_zone: &self.time_zone, ..LoadOptions::default() };
+        match RuleSource::load(&files, self.catalog.as_ref(), &options) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     warn!(%warning, "rule file");

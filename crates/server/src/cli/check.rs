@@ -27,12 +27,13 @@ impl CheckArgs {
             errors.push(format!("mqtt.endpoint.credentials_path: {error}"));
         }
         let mut rule_count = 0;
+        let options = LoadOptions { time_zone: &config.time_zone, ..LoadOptions::default() };
         match metric_catalog::load(&config) {
             // Rules without the catalog that they are written for would all seem wrong.
             Err(error) => errors.push(format!("{error:#}")),
             Ok(catalog) => match RuleFiles::new(config.rules.paths.clone()).read() {
                 Err(error) => errors.push(error.to_string()),
-                Ok(files) => match RuleSource::load(&files, catalog.as_ref(), &LoadOptions::default()) {
+                Ok(files) => match RuleSource::load(&files, catalog.as_ref(), &options) {
                     Err(found) => errors.extend(found.iter().map(ToString::to_string)),
                     Ok(loaded) => {
                         rule_count = loaded.rule_set.rules().len();

@@ -32,7 +32,12 @@ pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow:
                 as Arc<dyn Fn(&'static str) + Send + Sync>
         }),
     };
-    let loader = RuleLoader::new(RuleFiles::new(config.rules.paths.clone()), metric_catalog::load(config)?);
+    let loader = RuleLoader::new(
+        RuleFiles::new(config.rules.paths.clone()),
+        metric_catalog::load(config)?,
+        Arc::default(),
+        config.time_zone.clone(),
+    );
     let log = log.clone();
     parts.spawn("rules worker", Role::Rules, move |stop| {
         RulesWorker::new(log, worker_parts, worker_config, loader)?.run(stop)
