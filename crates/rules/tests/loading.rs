@@ -100,9 +100,9 @@ fn errors_say_where_what_and_what_would_do() {
     check_error("when = \"avg(rain, 5) > 1\"", 1, 9, &["avg() of other arguments", "avg(water_level, 5m)"]);
     check_error("when = \"avg(status, 5m) > 1\"", 1, 9, &["avg() of a metric whose values are a text"]);
     check_error("when = \"avg(avg(rain, 5m), 5m) > 1\"", 1, 13, &["avg() as an argument"]);
-    check_error("when = \"delta(water_level, 5m) > 1 kg\"", 1, 32, &["1 kg", "does not convert to m"]);
+    check_error("when = \"delta(water_level, 5m) > 1 kg\"", 1, 34, &["1 kg", "does not convert to m"]);
     check_error("when = \"rate(rain, 5m) > rain\"", 1, 26, &["no unit against one in /s"]);
-    check_error("when = \"count(status, 5m) > 1 m\"", 1, 27, &["1 m"]);
+    check_error("when = \"count(status, 5m) > 1 m\"", 1, 29, &["1 m"]);
     check_error("when = \"rain > threshold('a')\"", 1, 16, &["threshold() of other arguments"]);
     check_error("when = \"threshold('a', 1) < 2\"", 1, 9, &["a threshold as what is compared"]);
     check_error("when = \"inside zone('z')\"", 1, 16, &["the zone 'z'", "no zones"]);
