@@ -34,6 +34,10 @@ impl MetricCatalog for NoCatalog {
         None
     }
 
+    fn convert_difference(&self, decimal: &str, _from: &str, _to: &str, _per: Option<&str>) -> Option<f64> {
+        decimal.parse().ok()
+    }
+
     fn units(&self) -> Vec<(&str, &str)> {
         Vec::new()
     }
@@ -122,7 +126,12 @@ fn load(count: usize) -> anyhow::Result<()> {
 }
 
 fn evaluator() -> Evaluator {
-    Evaluator::new(EvaluatorConfig { log_id: LogId([1; 16]), partition: 0, tenant: "default".into() })
+    Evaluator::new(EvaluatorConfig {
+        log_id: LogId([1; 16]),
+        partition: 0,
+        partitions: 1,
+        tenant: "default".into(),
+    })
 }
 
 /// A message of one device with one number for each metric.

@@ -9,6 +9,7 @@ pub mod clock_verdict;
 pub mod device_id;
 pub mod envelope;
 pub mod event_id;
+pub mod log_partition;
 pub mod position;
 pub mod raw_message;
 pub mod record;

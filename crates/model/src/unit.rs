@@ -347,6 +347,14 @@ pub fn convert_difference(decimal: &str, from: &Unit, to: &Unit) -> Option<f64> 
     parse_decimal(decimal)?.checked_times(conversion.factor)?.to_f64()
 }
 
+/// A change of so much in each `per`, which is a unit of time, as one in each second; without the zero point. `None` as
+/// in [`convert_decimal`].
+pub fn convert_rate(decimal: &str, from: &Unit, to: &Unit, per: &Unit) -> Option<f64> {
+    let conversion = conversion(from, to)?;
+    let in_seconds = (per.dimension == Dimension::Time).then_some(per.factor)?;
+    parse_decimal(decimal)?.checked_times(conversion.factor)?.checked_times(in_seconds.inverse())?.to_f64()
+}
+
 fn parse_decimal(text: &str) -> Option<Rational> {
     const DIGITS_MAX: usize = 19;
     const POWER_MAX: i32 = 18;

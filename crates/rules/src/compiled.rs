@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
-use crate::condition::Condition;
+use crate::condition::{Condition, Window};
 use crate::intervals::Intervals;
 use crate::life::Timing;
 use crate::matching::{Matching, ProfileId, SelectorId};
 use crate::metrics::Metrics;
 use crate::reading::MetricId;
-use crate::rule::{QualityFilter, Rule};
+use crate::rule::{Absent, Meaning, QualityFilter, Rule};
 use crate::rule_set::RuleSet;
 use crate::series::View;
 use crate::states::RuleId;
+use crate::zone::Polygons;
 
 /// Number of a plan.
 pub(crate) type PlanId = u32;
@@ -22,6 +23,8 @@ pub(crate) type PlanId = u32;
 /// One rule, ready to be evaluated.
 #[derive(Debug)]
 pub(crate) struct CompiledRule {
+    /// Its place in the order of ids.
+    pub(crate) number: RuleId,
     pub(crate) rule: Arc<Rule>,
     pub(crate) id: Arc<str>,
     pub(crate) digest: Arc<str>,
@@ -41,7 +44,9 @@ pub(crate) enum Shape {
     /// Numbers of one metric: true inside a set. `clear` is the complement where there is none.
     Band { raise: Intervals, clear: Option<Intervals> },
     /// Anything else, on the readings in place.
-    General { when: Condition, clear: Option<Condition> },
+    General { when: Condition, clear: Option<Condition>, zones: Vec<Polygons> },
+    /// Nothing of the device, or of one metric of it, for a span.
+    DeadMan { span_us: i64, metric: Option<MetricId> },
 }
 
 /// One end of one interval of one rule's raise set.
@@ -89,9 +94,13 @@ pub(crate) struct CompiledRules {
     pub(crate) matching: Matching,
     /// By view: a rule takes the readings that are in place there.
     views: [bool; 2],
-    /// Metrics whose readings in place are kept, since a rule of the general shape looks at them.
-    kept: HashSet<MetricId>,
+    /// Metrics whose readings in place are kept, since a rule of the general shape looks at them, and the longest span
+    /// that a window of them looks back over.
+    kept: HashMap<MetricId, Option<i64>>,
     by_metric: HashMap<(MetricId, SelectorId), Vec<RuleId>>,
+    /// Rules whose conditions name no metric: any reading evaluates them.
+    unnamed: Vec<RuleId>,
+    pub(crate) dead_men: Vec<RuleId>,
     plans: Vec<Plan>,
     plan_ids: HashMap<(ProfileId, MetricId), PlanId>,
 }
@@ -101,18 +110,56 @@ impl CompiledRules {
         let mut compiled = CompiledRules::default();
         for rule in rule_set.rules() {
             let id = compiled.rules.len() as RuleId;
-            let rule =
-                compile(rule, metrics, compiled.matching.add(rule.meaning.selector.as_ref()), since_offset);
+            let rule = compile(
+                id,
+                rule,
+                rule_set,
+                metrics,
+                compiled.matching.add(rule.meaning.selector.as_ref()),
+                since_offset,
+            );
             compiled.views[rule.view as usize] = true;
-            if matches!(rule.shape, Shape::General { .. }) {
-                compiled.kept.extend(rule.metrics.iter().copied());
-            }
-            for metric in &rule.metrics {
-                compiled.by_metric.entry((*metric, rule.selector)).or_default().push(id);
-            }
+            compiled.index(id, &rule);
             compiled.rules.push(rule);
         }
         compiled
+    }
+
+    fn index(&mut self, id: RuleId, rule: &CompiledRule) {
+        match rule.shape {
+            Shape::DeadMan { .. } => return self.dead_men.push(id),
+            Shape::General { .. } => {
+                rule.metrics.iter().for_each(|metric| {
+                    self.kept.entry(*metric).or_default();
+                });
+                for Window { metric, span_us, .. } in rule.rule.meaning.windows() {
+                    let longest_us = self.kept.entry(rule.metrics[metric]).or_default();
+                    *longest_us = (*longest_us).max(Some(span_us));
+                }
+                if rule.metrics.is_empty() {
+                    self.unnamed.push(id);
+                }
+            }
+            Shape::Band { .. } => {}
+        }
+        for metric in &rule.metrics {
+            self.by_metric.entry((*metric, rule.selector)).or_default().push(id);
+        }
+    }
+
+    /// Rules that any reading of a device of a profile evaluates.
+    pub(crate) fn unnamed_of(&self, profile: ProfileId) -> impl Iterator<Item = RuleId> {
+        let matches = move |rule: &RuleId| self.matching.is_in(profile, self.get(*rule).selector);
+        self.unnamed.iter().copied().filter(matches)
+    }
+
+    pub(crate) fn has_unnamed(&self) -> bool {
+        !self.unnamed.is_empty()
+    }
+
+    /// The longest span that a window of a metric looks back over.
+    pub(crate) fn window_span_us(&self, metric: MetricId) -> Option<i64> {
+        self.kept.get(&metric).copied().flatten()
     }
 
     /// The views that rules look at.
@@ -128,7 +175,7 @@ impl CompiledRules {
     /// Whether readings in place of a metric are kept, of every device: one that does not match now may do so by its next
     /// message.
     pub(crate) fn keeps(&self, metric: MetricId) -> bool {
-        self.kept.contains(&metric)
+        self.kept.contains_key(&metric) || self.has_unnamed()
     }
 
     pub(crate) fn plan(&self, plan: PlanId) -> &Plan {
@@ -157,6 +204,7 @@ impl CompiledRules {
                     plan.starts.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
                 }
                 Shape::General { .. } => plan.generals.push(id),
+                Shape::DeadMan { .. } => {}
             }
         }
         plan.generals.sort_unstable();
@@ -167,16 +215,17 @@ impl CompiledRules {
     }
 }
 
-fn compile(rule: &Rule, metrics: &mut Metrics, selector: SelectorId, since_offset: i64) -> CompiledRule {
+fn compile(
+    number: RuleId,
+    rule: &Rule,
+    rule_set: &RuleSet,
+    metrics: &mut Metrics,
+    selector: SelectorId,
+    since_offset: i64,
+) -> CompiledRule {
     let meaning = &rule.meaning;
-    let of_one_metric = |condition: &Condition| condition.numbers(0).filter(|_| meaning.metrics.len() == 1);
-    let clear = meaning.clear.as_ref().map(of_one_metric);
-    let shape = match (of_one_metric(&meaning.when), clear) {
-        (Some(raise), None) => Shape::Band { raise, clear: None },
-        (Some(raise), Some(Some(clear))) => Shape::Band { raise, clear: Some(clear) },
-        _ => Shape::General { when: meaning.when.clone(), clear: meaning.clear.clone() },
-    };
     CompiledRule {
+        number,
         id: rule.id.as_str().into(),
         digest: rule.digest().into(),
         condition: rule.condition_text().into(),
@@ -191,8 +240,31 @@ fn compile(rule: &Rule, metrics: &mut Metrics, selector: SelectorId, since_offse
             QualityFilter::Any => View::Any,
         },
         selector,
-        shape,
+        shape: shape(meaning, rule_set, metrics),
         since_offset,
         rule: Arc::new(rule.clone()),
+    }
+}
+
+fn shape(meaning: &Meaning, rule_set: &RuleSet, metrics: &mut Metrics) -> Shape {
+    let Some(when) = &meaning.when else {
+        let Absent { span_us, metric } = meaning.absent.clone().expect("a rule without `when` has `absent`");
+        return Shape::DeadMan { span_us, metric: metric.map(|name| metrics.find_or_add(&name)) };
+    };
+    // Counted hits and masked alerts depend on every evaluation.
+    let is_plain = meaning.metrics.len() == 1 && meaning.hits.is_none() && meaning.active.is_none();
+    let numbers = |condition: &Condition| condition.numbers(0).filter(|_| is_plain);
+    match (numbers(when), meaning.clear.as_ref().map(numbers)) {
+        (Some(raise), None) => Shape::Band { raise, clear: None },
+        (Some(raise), Some(Some(clear))) => Shape::Band { raise, clear: Some(clear) },
+        _ => Shape::General {
+            when: when.clone(),
+            clear: meaning.clear.clone(),
+            zones: meaning
+                .zones
+                .iter()
+                .map(|name| rule_set.registry().zone(name).cloned().unwrap_or_default())
+                .collect(),
+        },
     }
 }

@@ -1,8 +1,6 @@
 //! Conditions with names resolved and limits converted: what a rule set keeps and what is evaluated, in Kleene's
 //! three values. Knows nothing of where readings come from.
 
-use std::fmt::{self, Write};
-
 use serde::{Deserialize, Serialize};
 
 use crate::intervals::Intervals;
@@ -33,6 +31,12 @@ pub(crate) enum Test {
     Missing {
         metric: usize,
     },
+    /// The message's place; an edge is inside.
+    Zone {
+        /// Index into the rule's zones.
+        zone: usize,
+        is_inside: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +52,78 @@ pub(crate) enum Operand {
     },
     Text(Box<str>),
     Boolean(bool),
+    /// Of the readings of the last span.
+    Window(Window),
+    /// Index into the rule's thresholds.
+    Threshold(usize),
+}
+
+/// A function over the readings in place with times in (now - span, now].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Window {
+    pub(crate) function: WindowFunction,
+    /// Index into the rule's metrics.
+    pub(crate) metric: usize,
+    pub(crate) span_us: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WindowFunction {
+    Avg,
+    Min,
+    Max,
+    Sum,
+    Count,
+    Stddev,
+    Delta,
+    Rate,
+    Increase,
+}
+
+impl WindowFunction {
+    pub(crate) const ALL: [WindowFunction; 9] = [
+        WindowFunction::Avg,
+        WindowFunction::Min,
+        WindowFunction::Max,
+        WindowFunction::Sum,
+        WindowFunction::Count,
+        WindowFunction::Stddev,
+        WindowFunction::Delta,
+        WindowFunction::Rate,
+        WindowFunction::Increase,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            WindowFunction::Avg => "avg",
+            WindowFunction::Min => "min",
+            WindowFunction::Max => "max",
+            WindowFunction::Sum => "sum",
+            WindowFunction::Count => "count",
+            WindowFunction::Stddev => "stddev",
+            WindowFunction::Delta => "delta",
+            WindowFunction::Rate => "rate",
+            WindowFunction::Increase => "increase",
+        }
+    }
+
+    /// Its value where no reading is in the window.
+    pub(crate) const fn of_nothing(self) -> Option<f64> {
+        match self {
+            WindowFunction::Count | WindowFunction::Sum => Some(0.0),
+            _ => None,
+        }
+    }
+
+    /// Its values are differences: limits convert without the zero point of their unit.
+    pub(crate) const fn is_of_differences(self) -> bool {
+        matches!(
+            self,
+            WindowFunction::Delta | WindowFunction::Rate | WindowFunction::Increase | WindowFunction::Stddev
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,12 +227,24 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
     }
 }
 
-/// The values that a condition is evaluated on: by the rule's metric, `None` where missing or too old.
-pub(crate) type Values<'a> = &'a dyn Fn(usize) -> Option<&'a Value>;
+/// What a condition is evaluated on.
+pub(crate) trait Values {
+    /// The value in place of one of the rule's metrics; `None` where missing or too old.
+    fn value(&self, metric: usize) -> Option<&Value>;
+
+    /// `None` where the window is of too few readings, or of one that is no number.
+    fn window(&self, window: &Window) -> Option<f64>;
+
+    /// The limit in force of one of the rule's thresholds.
+    fn threshold(&self, threshold: usize) -> f64;
+
+    /// `None` where the message has no place.
+    fn is_in_zone(&self, zone: usize) -> Option<bool>;
+}
 
 impl Condition {
     /// True, false, or `None`: unknown.
-    pub(crate) fn truth<'a>(&'a self, values: Values<'a>) -> Option<bool> {
+    pub(crate) fn truth(&self, values: &impl Values) -> Option<bool> {
         match self {
             Tree::Or(parts) => any(parts.iter().map(|part| part.truth(values))),
             Tree::And(parts) => {
@@ -188,21 +276,14 @@ impl Condition {
         let mut take = |operand: &Operand| match operand {
             Operand::Text(text) => words.push(Value::Text(text.clone())),
             Operand::Boolean(boolean) => words.push(Value::Boolean(*boolean)),
-            Operand::Number { .. } | Operand::Metric(_) => {}
+            Operand::Number { .. } | Operand::Metric(_) | Operand::Window(_) | Operand::Threshold(_) => {}
         };
         self.leaves(&mut |test| match test {
             Test::Compare { left, right, .. } => [left, right].into_iter().for_each(&mut take),
             Test::In { list, .. } => list.iter().for_each(&mut take),
-            Test::Between { .. } | Test::Missing { .. } => {}
+            Test::Between { .. } | Test::Missing { .. } | Test::Zone { .. } => {}
         });
         words
-    }
-
-    /// The condition with the names of its metrics.
-    pub(crate) fn text(&self, metrics: &[String]) -> String {
-        let mut out = String::new();
-        write_tree(&mut out, self, metrics, Nesting::Top).expect("writing into a String cannot fail");
-        out
     }
 }
 
@@ -220,22 +301,28 @@ fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 impl Test {
-    /// Every metric that it names.
-    pub(crate) fn metrics(&self, visit: &mut dyn FnMut(usize)) {
-        let mut of = |operand: &Operand| {
-            if let Operand::Metric(metric) = operand {
-                visit(*metric);
-            }
-        };
+    /// Every operand that it names.
+    pub(crate) fn operands<'a>(&'a self, visit: &mut dyn FnMut(&'a Operand)) {
         match self {
-            Test::Compare { left, right, .. } => [left, right].into_iter().for_each(of),
-            Test::Between { operand, low, high } => [operand, low, high].into_iter().for_each(of),
-            Test::In { operand, list } => std::iter::once(operand).chain(list).for_each(of),
-            Test::Missing { metric } => of(&Operand::Metric(*metric)),
+            Test::Compare { left, right, .. } => [left, right].into_iter().for_each(visit),
+            Test::Between { operand, low, high } => [operand, low, high].into_iter().for_each(visit),
+            Test::In { operand, list } => std::iter::once(operand).chain(list).for_each(visit),
+            Test::Missing { .. } | Test::Zone { .. } => {}
         }
     }
 
-    fn truth<'a>(&'a self, values: Values<'a>) -> Option<bool> {
+    /// Every metric that it names.
+    pub(crate) fn metrics(&self, visit: &mut dyn FnMut(usize)) {
+        if let Test::Missing { metric } = self {
+            visit(*metric);
+        }
+        self.operands(&mut |operand| match operand {
+            Operand::Metric(metric) | Operand::Window(Window { metric, .. }) => visit(*metric),
+            Operand::Number { .. } | Operand::Text(_) | Operand::Boolean(_) | Operand::Threshold(_) => {}
+        });
+    }
+
+    fn truth(&self, values: &impl Values) -> Option<bool> {
         match self {
             Test::Compare { left, comparison, right } => {
                 compare(left.value(values)?, *comparison, right.value(values)?)
@@ -250,7 +337,8 @@ impl Test {
                 let value = operand.value(values)?;
                 any(list.iter().map(|one| compare(value, Comparison::Equal, one.value(values)?)))
             }
-            Test::Missing { metric } => Some(values(*metric).is_none()),
+            Test::Missing { metric } => Some(values.value(*metric).is_none()),
+            Test::Zone { zone, is_inside } => Some(values.is_in_zone(*zone)? == *is_inside),
         }
     }
 
@@ -285,9 +373,11 @@ impl Test {
 }
 
 impl Operand {
-    fn value<'a>(&'a self, values: Values<'a>) -> Option<ValueRef<'a>> {
+    fn value<'a>(&'a self, values: &'a impl Values) -> Option<ValueRef<'a>> {
         match self {
-            Operand::Metric(metric) => values(*metric).map(ValueRef::from),
+            Operand::Metric(metric) => values.value(*metric).map(ValueRef::from),
+            Operand::Window(window) => values.window(window).map(ValueRef::Number),
+            Operand::Threshold(threshold) => Some(ValueRef::Number(values.threshold(*threshold))),
             Operand::Number { value, .. } => Some(ValueRef::Number(*value)),
             Operand::Text(text) => Some(ValueRef::Text(text)),
             Operand::Boolean(boolean) => Some(ValueRef::Boolean(*boolean)),
@@ -305,88 +395,15 @@ fn compare(left: ValueRef<'_>, comparison: Comparison, right: ValueRef<'_>) -> O
     }
 }
 
-/// What stands around a part, so that parentheses are written only where they are needed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Nesting {
-    Top,
-    Or,
-    And,
-    Not,
-}
-
-fn write_tree(out: &mut String, tree: &Condition, metrics: &[String], around: Nesting) -> fmt::Result {
-    let (parts, word, own) = match tree {
-        Tree::Leaf(test) => return write_test(out, test, metrics),
-        Tree::Not(part) => {
-            out.push_str("not ");
-            return write_tree(out, part, metrics, Nesting::Not);
-        }
-        Tree::Or(parts) => (parts, " or ", Nesting::Or),
-        Tree::And(parts) => (parts, " and ", Nesting::And),
-    };
-    let is_enclosed = around >= own;
-    out.push_str(if is_enclosed { "(" } else { "" });
-    for (at, part) in parts.iter().enumerate() {
-        out.push_str(if at > 0 { word } else { "" });
-        write_tree(out, part, metrics, own)?;
-    }
-    out.push_str(if is_enclosed { ")" } else { "" });
-    Ok(())
-}
-
-fn write_test(out: &mut String, test: &Test, metrics: &[String]) -> fmt::Result {
-    let named = |operand| Named { operand, metrics };
-    match test {
-        Test::Compare { left, comparison, right } => {
-            write!(out, "{} {} {}", named(left), comparison.symbol(), named(right))
-        }
-        Test::Between { operand, low, high } => {
-            write!(out, "{} between {} and {}", named(operand), named(low), named(high))
-        }
-        Test::In { operand, list } => {
-            write!(out, "{} in (", named(operand))?;
-            for (at, one) in list.iter().enumerate() {
-                write!(out, "{}{}", if at > 0 { ", " } else { "" }, named(one))?;
-            }
-            out.write_char(')')
-        }
-        Test::Missing { metric } => write!(out, "{} is missing", named(&Operand::Metric(*metric))),
-    }
-}
-
-struct Named<'a> {
-    operand: &'a Operand,
-    metrics: &'a [String],
-}
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.operand {
-            Operand::Metric(metric) => write_metric(f, &self.metrics[*metric]),
-            Operand::Number { value, unit: None } => write!(f, "{value}"),
-            Operand::Number { value, unit: Some(unit) } => write!(f, "{value} {unit}"),
-            Operand::Text(text) => write!(f, "'{}'", text.replace('\'', "''")),
-            Operand::Boolean(boolean) => write!(f, "{boolean}"),
-        }
-    }
-}
-
-fn write_metric(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-    let is_bare = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
-        && !crate::lexer::KEYWORDS.contains(&name);
-    if is_bare { f.write_str(name) } else { write!(f, "\"{}\"", name.replace('"', "\"\"")) }
-}
-
 /// JSON numbers are read by some parsers to the nearest double but one; text is exact.
-mod shortest_decimal {
+pub(crate) mod shortest_decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is no number")))
     }

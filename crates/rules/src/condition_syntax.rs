@@ -1,5 +1,4 @@
-//! Conditions as written: operands with their places in the text, nothing looked up or converted yet. The whole
-//! language parses; what this version cannot evaluate is refused when names and units are resolved.
+//! Conditions as written: operands with their places in the text, nothing looked up or converted yet.
 
 use std::ops::Range;
 
@@ -10,6 +9,9 @@ use crate::tree::Tree;
 
 /// Most values in one `in (...)`.
 pub const IN_VALUES_MAX: usize = 1_024;
+
+/// No function takes more.
+const ARGUMENTS_MAX: usize = 2;
 
 /// One predicate as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +35,8 @@ pub(crate) enum Predicate {
     },
     /// `inside zone('z')`, `outside zone('z')`.
     Zone {
-        span: Range<usize>,
+        is_inside: bool,
+        zone: Operand,
     },
 }
 
@@ -55,6 +58,7 @@ pub(crate) enum OperandKind {
     /// `avg(m, 5m)`, `threshold('level_high', 2.5 m)`.
     Call {
         function: String,
+        arguments: Vec<Operand>,
     },
 }
 
@@ -65,9 +69,9 @@ pub(crate) fn parse(text: &str) -> Result<Tree<Predicate>, Finding> {
 
 fn predicate(lexer: &mut Lexer<'_>) -> Result<Predicate, Finding> {
     if matches!(lexer.peek()?, Token::Word("inside" | "outside")) {
-        let (_, start) = lexer.next()?;
-        let zone = operand(lexer)?;
-        return Ok(Predicate::Zone { span: start.start..zone.span.end });
+        let (word, _) = lexer.next()?;
+        let is_inside = word == Token::Word("inside");
+        return Ok(Predicate::Zone { is_inside, zone: operand(lexer)? });
     }
     let left = operand(lexer)?;
     let (token, span) = lexer.next()?;
@@ -119,6 +123,10 @@ fn expect_word(lexer: &mut Lexer<'_>, word: &'static str) -> Result<(), Finding>
 }
 
 fn operand(lexer: &mut Lexer<'_>) -> Result<Operand, Finding> {
+    operand_of(lexer, true)
+}
+
+fn operand_of(lexer: &mut Lexer<'_>, takes_calls: bool) -> Result<Operand, Finding> {
     let (token, span) = lexer.next()?;
     let kind = match token {
         Token::Number { decimal, unit } => {
@@ -130,11 +138,18 @@ fn operand(lexer: &mut Lexer<'_>) -> Result<Operand, Finding> {
         Token::Quoted(name) if !name.is_empty() => OperandKind::Metric(name),
         Token::Word(word) if !KEYWORDS.contains(&word) => {
             if lexer.take_symbol("(")? {
-                let end = skip_arguments(lexer)?;
-                return Ok(Operand {
-                    kind: OperandKind::Call { function: word.to_owned() },
-                    span: span.start..end,
-                });
+                if !takes_calls {
+                    let found = format!("{word}() as an argument");
+                    return Err(Finding::new(
+                        span,
+                        found,
+                        "a metric, a text, a number or a span would do here",
+                    ));
+                }
+                let function = word.to_owned();
+                let (arguments, end) = arguments(lexer)?;
+                let kind = OperandKind::Call { function, arguments };
+                return Ok(Operand { kind, span: span.start..end });
             }
             OperandKind::Metric(word.to_owned())
         }
@@ -147,19 +162,20 @@ fn operand(lexer: &mut Lexer<'_>) -> Result<Operand, Finding> {
     Ok(Operand { kind, span })
 }
 
-/// Reads to the parenthesis that ends a call's arguments and returns where that is.
-fn skip_arguments(lexer: &mut Lexer<'_>) -> Result<usize, Finding> {
-    let mut depth = 1;
-    loop {
-        let (token, span) = lexer.next()?;
-        match token {
-            Token::Symbol("(") => depth += 1,
-            Token::Symbol(")") => depth -= 1,
-            Token::End => return Err(Finding::new(span, "found the end", "`)` would do here")),
-            _ => {}
-        }
-        if depth == 0 {
-            return Ok(span.end);
+/// The arguments of a call, and where the parenthesis behind them ends. Calls do not nest.
+fn arguments(lexer: &mut Lexer<'_>) -> Result<(Vec<Operand>, usize), Finding> {
+    let mut arguments = vec![operand_of(lexer, false)?];
+    while lexer.take_symbol(",")? {
+        arguments.push(operand_of(lexer, false)?);
+        if arguments.len() > ARGUMENTS_MAX {
+            let found = format!("more than {ARGUMENTS_MAX} arguments");
+            return Err(Finding::new(arguments[ARGUMENTS_MAX].span.clone(), found, "fewer would do"));
         }
     }
+    let (token, span) = lexer.next()?;
+    if token != Token::Symbol(")") {
+        let found = format!("found {}", token.describe());
+        return Err(Finding::new(span, found, "`,` or `)` would do here"));
+    }
+    Ok((arguments, span.end))
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::known_registry::KnownDevice;
 use crate::matching::ProfileId;
 use crate::reading::{MetricId, Place};
+use crate::rule_set::RuleSet;
 use crate::selector::{Attribute, Attributes};
 use crate::states::StateId;
 
@@ -31,13 +33,32 @@ impl Device {
     }
 }
 
-impl Attributes for Device {
+/// What `where` asks of a device: of one in the registry what that says, of any other what its messages say.
+pub(crate) enum DeviceAttributes<'a> {
+    Registered(&'a str, &'a KnownDevice),
+    Unregistered(&'a Device),
+}
+
+impl<'a> DeviceAttributes<'a> {
+    pub(crate) fn of(device: &'a Device, rule_set: &'a RuleSet) -> Self {
+        match rule_set.registry().device(&device.id) {
+            Some(known) => DeviceAttributes::Registered(&device.id, known),
+            None => DeviceAttributes::Unregistered(device),
+        }
+    }
+}
+
+impl Attributes for DeviceAttributes<'_> {
     fn attribute(&self, attribute: &Attribute) -> Option<&str> {
+        let device = match self {
+            DeviceAttributes::Registered(id, known) => return known.attribute(id, attribute),
+            DeviceAttributes::Unregistered(device) => device,
+        };
         let value = match attribute {
-            Attribute::DeviceId => &self.id,
-            Attribute::Domain => &self.place.domain,
-            Attribute::AssetId => &self.place.asset_id,
-            Attribute::GatewayId => &self.place.gateway_id,
+            Attribute::DeviceId => &device.id,
+            Attribute::Domain => &device.place.domain,
+            Attribute::AssetId => &device.place.asset_id,
+            Attribute::GatewayId => &device.place.gateway_id,
             Attribute::Model | Attribute::Tag(_) => return None,
         };
         (!value.is_empty()).then_some(&**value)

@@ -22,11 +22,20 @@ pub(crate) struct PlacedReading {
     pub(crate) log_offset: i64,
 }
 
+/// What started an episode, which its id is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cause {
+    Reading(PlacedReading),
+    /// A dead-man's last sign of life, or the instant at which its rule took effect.
+    Silence {
+        last_us: i64,
+    },
+}
+
 /// What an alert keeps of its start.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Episode {
-    /// The reading that started it, which its id is made of.
-    pub(crate) cause: PlacedReading,
+    pub(crate) cause: Cause,
     /// The readings in place among the rule's metrics then; empty where that is the cause alone.
     pub(crate) evidence: Vec<PlacedReading>,
     /// What was known of the device then: it stays the alert's, so that it does not matter when a timer speaks.
@@ -34,8 +43,10 @@ pub(crate) struct Episode {
     pub(crate) location: Option<(f64, f64)>,
     /// The *now* of the start.
     pub(crate) started_us: i64,
-    /// Set once it is raised.
+    /// Set while it is said to be firing.
     pub(crate) raised_us: Option<i64>,
+    /// The opening edge of `active` at which it was raised, where that is not its own instant.
+    pub(crate) edge_us: Option<i64>,
 }
 
 /// The attributes of a device that its messages carry; empty where one is missing.

@@ -1,13 +1,20 @@
-//! From a condition as written to one that can be evaluated: metrics looked up, limits converted, types checked. What
-//! the language has and this version does not evaluate is refused here.
+//! From a condition as written to one that can be evaluated: metrics looked up, limits converted, types checked.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::condition::{Comparison, Condition, Operand, Test};
+use model::registry::Registry;
+
+use crate::condition::{Comparison, Condition, Operand, Test, Window, WindowFunction};
 use crate::condition_syntax::{self as syntax, OperandKind, Predicate};
 use crate::diagnostic::Finding;
+use crate::duration;
+use crate::limit::{LimitForm, WrittenLimit, unit_text};
+use crate::rule::Threshold;
 use crate::tree::Tree;
+
+/// The function that gives a limit of the registry.
+const THRESHOLD: &str = "threshold";
 
 /// Most metrics that one rule may name.
 pub const RULE_METRICS_MAX: usize = 64;
@@ -21,6 +28,9 @@ pub trait MetricCatalog {
 
     /// The decimal text in another unit: an exact rational, rounded once. `None` where it does not convert.
     fn convert(&self, decimal: &str, from: &str, to: &str) -> Option<f64>;
+
+    /// The same without the zero point of the units, for differences; `per`, a unit of time, makes it one in a second.
+    fn convert_difference(&self, decimal: &str, from: &str, to: &str, per: Option<&str>) -> Option<f64>;
 
     /// Name and canonical unit of every metric that has one.
     fn units(&self) -> Vec<(&str, &str)>;
@@ -52,12 +62,24 @@ impl MetricKind {
     }
 }
 
-/// Resolves the conditions of one rule, collecting its metrics and every finding.
-pub(crate) struct Resolver<'a> {
-    catalog: &'a dyn MetricCatalog,
+/// What all rules of a load are resolved against, and what is said once of all of them.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) catalog: &'a dyn MetricCatalog,
+    pub(crate) registry: &'a Registry,
+    /// The zone of the config, for rules that name none.
+    pub(crate) time_zone: &'a str,
     /// Metrics that the catalog does not know and that were warned of.
-    unknown: &'a mut HashSet<String>,
+    pub(crate) unknown: HashSet<String>,
+    /// Thresholds, by what they are limits of, whose values in the registry were looked at.
+    pub(crate) checked: HashSet<String>,
+}
+
+/// Resolves the conditions of one rule, collecting its metrics, thresholds, zones and every finding.
+pub(crate) struct Resolver<'r, 'a> {
+    around: &'r mut Surroundings<'a>,
     pub(crate) metrics: Vec<String>,
+    pub(crate) thresholds: Vec<Threshold>,
+    pub(crate) zones: Vec<String>,
     pub(crate) errors: Vec<Finding>,
     pub(crate) warnings: Vec<Finding>,
 }
@@ -67,12 +89,19 @@ pub(crate) struct Resolver<'a> {
 struct OperandType {
     kind: Option<MetricKind>,
     unit: Option<String>,
-    is_metric: bool,
+    form: LimitForm,
 }
 
-impl<'a> Resolver<'a> {
-    pub(crate) fn new(catalog: &'a dyn MetricCatalog, unknown: &'a mut HashSet<String>) -> Self {
-        Resolver { catalog, unknown, metrics: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
+impl<'r, 'a> Resolver<'r, 'a> {
+    pub(crate) fn new(around: &'r mut Surroundings<'a>) -> Self {
+        Resolver {
+            around,
+            metrics: Vec::new(),
+            thresholds: Vec::new(),
+            zones: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// `None` where there are errors.
@@ -105,7 +134,9 @@ impl<'a> Resolver<'a> {
                     "name a metric before it",
                 ),
             },
-            Predicate::Zone { span } => self.not_yet(span, "a zone"),
+            Predicate::Zone { is_inside, zone } => {
+                Some(Test::Zone { zone: self.zone(zone)?, is_inside: *is_inside })
+            }
         }
     }
 
@@ -116,14 +147,15 @@ impl<'a> Resolver<'a> {
         right: &syntax::Operand,
     ) -> Option<Test> {
         // The metric gives the type that the other side must have, on whichever side it stands.
-        let is_subject = |operand: &syntax::Operand| {
-            matches!(operand.kind, OperandKind::Metric(_) | OperandKind::Call { .. })
+        let is_subject = |operand: &syntax::Operand| match &operand.kind {
+            OperandKind::Call { function, .. } => function != THRESHOLD,
+            kind => matches!(kind, OperandKind::Metric(_)),
         };
         let is_on_the_left = is_subject(left) || !is_subject(right);
         let (subject, other) = if is_on_the_left { (left, right) } else { (right, left) };
         let subject_type = self.subject(subject)?;
         let other = self.against(other, &subject_type)?;
-        if comparison.is_of_order() && !matches!(other, Operand::Number { .. } | Operand::Metric(_)) {
+        if comparison.is_of_order() && matches!(other, Operand::Text(_) | Operand::Boolean(_)) {
             let help = "texts and booleans take = and !=";
             return self.refuse(
                 &left.span,
@@ -143,17 +175,36 @@ impl<'a> Resolver<'a> {
     fn subject(&mut self, operand: &syntax::Operand) -> Option<OperandType> {
         match &operand.kind {
             OperandKind::Metric(name) => Some(self.type_of_metric(name)),
-            OperandKind::Call { function } => self.call(function, &operand.span),
+            OperandKind::Call { function, .. } if function == THRESHOLD => {
+                self.refuse(&operand.span, "a threshold as what is compared", "name a metric on one side")
+            }
+            OperandKind::Call { .. } => {
+                let window = self.window(operand)?;
+                Some(self.type_of_window(&window))
+            }
             _ => self.refuse(&operand.span, "a comparison without a metric", "name a metric on one side"),
         }
     }
 
     fn type_of_metric(&self, name: &str) -> OperandType {
-        let known = self.catalog.metric(name);
+        let known = self.around.catalog.metric(name);
         OperandType {
             kind: known.map(|metric| metric.kind),
             unit: known.and_then(|metric| metric.unit).map(str::to_owned),
-            is_metric: true,
+            form: LimitForm::Value,
+        }
+    }
+
+    fn type_of_window(&self, window: &Window) -> OperandType {
+        let metric = self.type_of_metric(&self.metrics[window.metric]);
+        OperandType {
+            kind: Some(MetricKind::Number),
+            unit: metric.unit.filter(|_| window.function != WindowFunction::Count),
+            form: match window.function {
+                WindowFunction::Rate => LimitForm::Rate,
+                function if function.is_of_differences() => LimitForm::Difference,
+                _ => LimitForm::Value,
+            },
         }
     }
 
@@ -173,7 +224,12 @@ impl<'a> Resolver<'a> {
         match &operand.kind {
             OperandKind::Number { decimal, unit } => {
                 self.of_kind(operand, subject, MetricKind::Number)?;
-                self.number(decimal, unit.as_deref(), &operand.span, subject.unit.as_deref())
+                let value = self.limit(decimal, unit.as_deref(), &operand.span, subject)?;
+                Some(Operand::Number {
+                    value,
+                    unit: unit_text(subject.unit.as_deref(), subject.form)
+                        .filter(|_| unit.is_some() || subject.unit.is_some()),
+                })
             }
             OperandKind::Text(text) => {
                 self.of_kind(operand, subject, MetricKind::Text)?;
@@ -185,16 +241,37 @@ impl<'a> Resolver<'a> {
             }
             OperandKind::Metric(name) => {
                 let other = self.type_of_metric(name);
-                if other.unit != subject.unit {
-                    let unit = |unit: &Option<String>| unit.clone().unwrap_or_else(|| "no unit".to_owned());
-                    let found =
-                        format!("a metric in {} against one in {}", unit(&other.unit), unit(&subject.unit));
-                    return self.refuse(&operand.span, found, "metrics of the same unit can be compared");
-                }
+                self.of_unit(operand, &other, subject)?;
                 self.operand(operand)
             }
-            OperandKind::Call { function } => self.call(function, &operand.span),
+            OperandKind::Call { function, arguments } if function == THRESHOLD => {
+                self.threshold(operand, arguments, subject)
+            }
+            OperandKind::Call { .. } => {
+                let window = self.window(operand)?;
+                let other = self.type_of_window(&window);
+                self.of_unit(operand, &other, subject)?;
+                self.of_kind(operand, subject, MetricKind::Number)?;
+                Some(Operand::Window(window))
+            }
         }
+    }
+
+    fn of_unit(
+        &mut self,
+        operand: &syntax::Operand,
+        other: &OperandType,
+        subject: &OperandType,
+    ) -> Option<()> {
+        let is_rate = |one: &OperandType| one.form == LimitForm::Rate;
+        if other.unit == subject.unit && is_rate(other) == is_rate(subject) {
+            return Some(());
+        }
+        let unit = |one: &OperandType| {
+            unit_text(one.unit.as_deref(), one.form).unwrap_or_else(|| "no unit".to_owned())
+        };
+        let found = format!("an operand in {} against one in {}", unit(other), unit(subject));
+        self.refuse(&operand.span, found, "operands of the same unit can be compared")
     }
 
     fn of_kind(&mut self, operand: &syntax::Operand, subject: &OperandType, kind: MetricKind) -> Option<()> {
@@ -208,54 +285,22 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn number(
+    fn limit(
         &mut self,
         decimal: &str,
         unit: Option<&str>,
         span: &Range<usize>,
-        canonical: Option<&str>,
-    ) -> Option<Operand> {
-        let unit = unit.map(|unit| match unit {
-            "degF" => "[degF]",
-            "ppm" => "[ppm]",
-            other => other,
-        });
-        let value = match (unit, canonical) {
-            (None, None) => decimal.parse().ok(),
-            (Some(unit), Some(canonical)) => match self.catalog.convert(decimal, unit, canonical) {
-                None => {
-                    let found = format!("{decimal} {unit}, which does not convert to {canonical}");
-                    return self.refuse(
-                        span,
-                        found,
-                        format!("a limit in {canonical} or a unit of the same kind would do"),
-                    );
-                }
-                value => value,
-            },
-            (None, Some(canonical)) => {
-                let help = format!("the metric is in {canonical}: write for example {decimal} {canonical}");
-                return self.refuse(span, format!("{decimal} without a unit"), help);
-            }
-            (Some(unit), None) => {
-                let found = format!("{decimal} {unit} against a metric without a unit");
-                let help = format!("write {decimal}, or name a metric of the catalog that has a unit");
-                return self.refuse(span, found, help);
-            }
-        };
-        match value.filter(|value: &f64| value.is_finite()) {
-            // Zero has one meaning; its sign would only show in the text.
-            Some(value) => Some(Operand::Number { value: value + 0.0, unit: canonical.map(str::to_owned) }),
-            None => {
-                self.refuse(span, format!("{decimal}, which no double holds"), "a smaller number would do")
-            }
-        }
+        subject: &OperandType,
+    ) -> Option<f64> {
+        let written = WrittenLimit { decimal, unit };
+        let limit = written.convert(self.around.catalog, subject.unit.as_deref(), subject.form, span);
+        limit.map_err(|finding| self.errors.push(finding)).ok()
     }
 
     fn operand(&mut self, operand: &syntax::Operand) -> Option<Operand> {
         match &operand.kind {
             OperandKind::Metric(name) => self.metric(name, &operand.span).map(Operand::Metric),
-            OperandKind::Call { function } => self.call(function, &operand.span),
+            OperandKind::Call { .. } => self.window(operand).map(Operand::Window),
             _ => self.refuse(&operand.span, "a comparison without a metric", "name a metric on one side"),
         }
     }
@@ -267,8 +312,15 @@ impl<'a> Resolver<'a> {
         if self.metrics.len() == RULE_METRICS_MAX {
             return self.refuse(span, format!("more than {RULE_METRICS_MAX} metrics"), "split the rule");
         }
-        if self.catalog.metric(name).is_none() && self.unknown.insert(name.to_owned()) {
-            let help = match self.catalog.nearest(name) {
+        self.known(name, span);
+        self.metrics.push(name.to_owned());
+        Some(self.metrics.len() - 1)
+    }
+
+    /// Warns once of a metric that the catalog does not know.
+    pub(crate) fn known(&mut self, name: &str, span: &Range<usize>) {
+        if self.around.catalog.metric(name).is_none() && self.around.unknown.insert(name.to_owned()) {
+            let help = match self.around.catalog.nearest(name) {
                 Some(nearest) => {
                     format!("did you mean {nearest}? As it stands it is a metric without a unit")
                 }
@@ -280,25 +332,115 @@ impl<'a> Resolver<'a> {
                 help,
             ));
         }
-        self.metrics.push(name.to_owned());
-        Some(self.metrics.len() - 1)
     }
 
-    fn call<T>(&mut self, function: &str, span: &Range<usize>) -> Option<T> {
-        const FUNCTIONS: [&str; 10] =
-            ["threshold", "avg", "min", "max", "sum", "count", "stddev", "delta", "rate", "increase"];
-        if FUNCTIONS.contains(&function) {
-            return self.not_yet(span, &format!("{function}()"));
+    /// `avg(m, 5m)` and its like.
+    fn window(&mut self, operand: &syntax::Operand) -> Option<Window> {
+        let OperandKind::Call { function: name, arguments } = &operand.kind else {
+            return None;
+        };
+        let Some(function) = WindowFunction::ALL.into_iter().find(|function| function.name() == name) else {
+            let help = "a metric, threshold() or one of avg, min, max, sum, count, stddev, delta, rate, increase \
+                        would do here";
+            return self.refuse(&operand.span, format!("the unknown function {name}()"), help);
+        };
+        let (OperandKind::Metric(metric), Some(span_us)) =
+            (&arguments[0].kind, arguments.get(1).and_then(span_us).filter(|span_us| *span_us > 0))
+        else {
+            let help = format!("a metric and a span would do: {name}(water_level, 5m)");
+            return self.refuse(&operand.span, format!("{name}() of other arguments"), help);
+        };
+        let kind = self.type_of_metric(metric).kind.unwrap_or(MetricKind::Number);
+        if kind != MetricKind::Number && function != WindowFunction::Count {
+            let found = format!("{name}() of a metric whose values are {}", kind.noun());
+            return self.refuse(&operand.span, found, "count() takes every metric");
         }
-        self.refuse(span, format!("the unknown function {function}()"), "a metric would do here")
+        Some(Window { function, metric: self.metric(metric, &arguments[0].span)?, span_us })
     }
 
-    fn not_yet<T>(&mut self, span: &Range<usize>, what: &str) -> Option<T> {
-        self.refuse(
-            span,
-            format!("{what} is not supported yet by this version"),
-            "compare metrics with limits",
-        )
+    /// `threshold('level_high', 2.5 m)`.
+    fn threshold(
+        &mut self,
+        operand: &syntax::Operand,
+        arguments: &[syntax::Operand],
+        subject: &OperandType,
+    ) -> Option<Operand> {
+        let [
+            syntax::Operand { kind: OperandKind::Text(name), .. },
+            syntax::Operand { kind: OperandKind::Number { decimal, unit }, span },
+        ] = arguments
+        else {
+            let help = "a name and a default would do: threshold('level_high', 2.5 m)";
+            return self.refuse(&operand.span, "threshold() of other arguments", help);
+        };
+        self.of_kind(operand, subject, MetricKind::Number)?;
+        let default = self.limit(decimal, unit.as_deref(), span, subject)?;
+        let threshold =
+            Threshold { name: name.clone(), default, unit: subject.unit.clone(), form: subject.form };
+        self.check_registry(&threshold, &operand.span)?;
+        let known = self.thresholds.iter().position(|known| *known == threshold);
+        Some(Operand::Threshold(known.unwrap_or_else(|| {
+            self.thresholds.push(threshold);
+            self.thresholds.len() - 1
+        })))
+    }
+
+    /// Every value that the registry has of a threshold converts.
+    fn check_registry(&mut self, threshold: &Threshold, span: &Range<usize>) -> Option<()> {
+        if !self.around.checked.insert(threshold.key()) {
+            return Some(());
+        }
+        let Registry { devices, models, .. } = self.around.registry;
+        let of_devices = devices.iter().map(|(id, device)| ("device", id, &device.thresholds));
+        let of_models = models.iter().map(|(id, model)| ("model", id, &model.thresholds));
+        let mut findings = Vec::new();
+        for (kind, id, thresholds) in of_models.chain(of_devices) {
+            let Some(written) = thresholds.get(&threshold.name) else {
+                continue;
+            };
+            if let Err(finding) = threshold.convert(self.around.catalog, written, span) {
+                let found = format!("the threshold {} of the {kind} {id}: {}", threshold.name, finding.found);
+                findings.push(Finding { found, ..finding });
+            }
+        }
+        let is_good = findings.is_empty();
+        self.errors.extend(findings);
+        is_good.then_some(())
+    }
+
+    fn zone(&mut self, operand: &syntax::Operand) -> Option<usize> {
+        let name = match &operand.kind {
+            OperandKind::Call { function, arguments } if function == "zone" => match arguments.as_slice() {
+                [syntax::Operand { kind: OperandKind::Text(name), .. }] => Some(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(name) = name else {
+            return self.refuse(
+                &operand.span,
+                "what is no zone",
+                "write for example inside zone('old town')",
+            );
+        };
+        if !self.around.registry.zones.contains_key(name) {
+            let known: Vec<&str> = self.around.registry.zones.keys().take(8).map(String::as_str).collect();
+            let help = if known.is_empty() {
+                "the registry has no zones: add it to the registry's zones".to_owned()
+            } else {
+                format!("a zone of the registry would do, such as {}", known.join(", "))
+            };
+            return self.refuse(
+                &operand.span,
+                format!("the zone '{name}', which the registry does not have"),
+                help,
+            );
+        }
+        if let Some(zone) = self.zones.iter().position(|known| known == name) {
+            return Some(zone);
+        }
+        self.zones.push(name.clone());
+        Some(self.zones.len() - 1)
     }
 
     fn refuse<T>(
@@ -309,5 +451,13 @@ impl<'a> Resolver<'a> {
     ) -> Option<T> {
         self.errors.push(Finding::new(span.clone(), found, help));
         None
+    }
+}
+
+/// A span of time as an argument, which reads as a number with its unit.
+fn span_us(operand: &syntax::Operand) -> Option<i64> {
+    match &operand.kind {
+        OperandKind::Number { decimal, unit: Some(unit) } => duration::parse_us(&format!("{decimal}{unit}")),
+        _ => None,
     }
 }

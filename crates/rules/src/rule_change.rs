@@ -1,21 +1,31 @@
-//! A rule set takes effect at its record: what keeps its meaning keeps its state, everything else starts idle and
-//! knows no earlier reading, and what fired of it resolves with its reason.
+//! A rule set takes effect at its record: a (rule, device) that is about the same as before keeps its state, every other
+//! starts idle and knows no earlier reading, and what fired of it resolves with its reason.
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
-use crate::compiled::{CompiledRules, Shape};
+use crate::compiled::{CompiledRule, CompiledRules, Shape};
+use crate::dead_man::WatchKey;
+use crate::devices::{DeviceAttributes, DeviceId};
 use crate::evaluator::Core;
-use crate::life::{Phase, Turn};
+use crate::life::Phase;
 use crate::rule_set::RuleSet;
-use crate::said::Sink;
+use crate::said::{EvaluatorConfig, Sink};
 use crate::states::{RuleId, StateId};
 
-/// What becomes of an old rule.
+/// What becomes of an old rule, or of it for one device.
+#[derive(Clone, Copy)]
 enum Fate {
     Kept(RuleId),
     Ends(&'static str),
+}
+
+/// What ends at the rule set.
+#[derive(Clone, Copy)]
+enum Ending {
+    State(StateId),
+    Watch(WatchKey),
 }
 
 impl Core {
@@ -24,25 +34,29 @@ impl Core {
         rule_set: Arc<RuleSet>,
         offset: i64,
         clock_us: i64,
+        config: &EvaluatorConfig,
         sink: &mut impl Sink,
     ) {
         let mut next = CompiledRules::new(&rule_set, &mut self.metrics, offset);
         let fates: Vec<Fate> =
-            (0..self.rules.rules.len()).map(|rule| self.fate(rule as RuleId, &next)).collect();
+            (0..self.rules.rules.len()).map(|rule| self.fate(rule as RuleId, &next, &rule_set)).collect();
         for (rule, fate) in self.rules.rules.iter().zip(&fates) {
             if let Fate::Kept(kept) = fate {
                 next.rules[*kept as usize].since_offset = rule.since_offset;
             }
         }
-        self.end_states(&fates, clock_us, sink);
+        self.end_what_is_not_kept(&fates, &rule_set, clock_us, sink);
         for id in self.states.ids().collect::<Vec<_>>() {
             let state = self.states.get_mut(id);
             if let Fate::Kept(kept) = fates[state.rule as usize] {
                 state.rule = kept;
             }
         }
+        self.keep_pairs(&fates, &rule_set, offset);
         self.keep_places(&fates);
+        self.keep_watches(&fates, &next);
         self.set_rules(rule_set, next);
+        self.watch_registered(clock_us, config);
     }
 
     /// Takes compiled rules into force: every timer, profile, plan and quiet interval is of the old ones.
@@ -50,63 +64,164 @@ impl Core {
         self.metrics.set_units(|name| rule_set.unit(name).map(Arc::from));
         self.rule_set = rule_set;
         self.rules = rules;
+        self.thresholds.clear();
         self.states.reset_timers(|rule| self.rules.get(rule).timing);
         self.devices.iter_mut().for_each(|device| device.profile = None);
         self.series.iter_mut().for_each(|series| series.plan = None);
         self.entries.iter_mut().for_each(|entry| entry.disturb());
     }
 
-    fn fate(&self, rule: RuleId, next: &CompiledRules) -> Fate {
+    /// What becomes of a rule whatever the device: its meaning and its zones are the same, or it ends.
+    fn fate(&self, rule: RuleId, next: &CompiledRules, rule_set: &RuleSet) -> Fate {
         let rule = self.rules.get(rule);
+        let (old, new) = (self.rule_set.registry(), rule_set.registry());
+        let has_same_zones = || rule.rule.meaning.zones.iter().all(|zone| old.zone(zone) == new.zone(zone));
         match next.rules.binary_search_by(|one| one.id.cmp(&rule.id)) {
-            Ok(at) if next.rules[at].digest == rule.digest => Fate::Kept(at as RuleId),
+            Ok(at) if next.rules[at].digest == rule.digest && has_same_zones() => Fate::Kept(at as RuleId),
             Ok(_) => Fate::Ends("rule_changed"),
             Err(_) => Fate::Ends("rule_removed"),
         }
     }
 
-    /// Ends what does not keep its state, saying what fired of it in the order of rule id and device id.
-    fn end_states(&mut self, fates: &[Fate], clock_us: i64, sink: &mut impl Sink) {
-        let mut ending: Vec<(RuleId, StateId, &'static str)> = Vec::new();
-        for id in self.states.ids() {
-            let state = self.states.get(id);
-            match fates[state.rule as usize] {
-                Fate::Kept(_) if self.is_matching(state.rule, state.device) => {}
-                Fate::Kept(_) => ending.push((state.rule, id, "no_longer_matches")),
-                Fate::Ends(reason) => ending.push((state.rule, id, reason)),
-            }
+    /// What becomes of a (rule, device): the first reason that holds.
+    fn fate_of_pair(&self, fates: &[Fate], rule: RuleId, device: DeviceId, rule_set: &RuleSet) -> Fate {
+        let fate = fates[rule as usize];
+        let Fate::Kept(_) = fate else {
+            return fate;
+        };
+        let (rule, device) = (self.rules.get(rule), self.devices.get(device));
+        let (old, new) = (self.rule_set.registry(), rule_set.registry());
+        let limit_changed = rule.rule.meaning.thresholds.iter().any(|threshold| {
+            old.in_force(threshold, &device.id).value != new.in_force(threshold, &device.id).value
+        });
+        let selector = rule.rule.meaning.selector.as_ref();
+        if limit_changed {
+            Fate::Ends("rule_changed")
+        } else if old.device(&device.id).is_some() && new.device(&device.id).is_none() {
+            Fate::Ends("device_removed")
+        } else if selector.is_some_and(|selector| !selector.matches(&DeviceAttributes::of(device, rule_set)))
+        {
+            Fate::Ends("no_longer_matches")
+        } else {
+            fate
         }
-        let device_id = |id: StateId| &self.devices.get(self.states.get(id).device).id;
+    }
+
+    /// Ends what does not keep its state, saying what fired of it in the order of rule id and device id.
+    fn end_what_is_not_kept(
+        &mut self,
+        fates: &[Fate],
+        rule_set: &RuleSet,
+        clock_us: i64,
+        sink: &mut impl Sink,
+    ) {
+        let states = self.states.ids().map(|id| {
+            let state = self.states.get(id);
+            (state.rule, state.device, Ending::State(id))
+        });
+        let watches = self.dead_men.iter().map(|(key, _)| (key.0, key.1, Ending::Watch(key)));
+        let mut ending: Vec<(RuleId, DeviceId, Ending, &'static str)> = states
+            .chain(watches)
+            .filter_map(|(rule, device, what)| match self.fate_of_pair(fates, rule, device, rule_set) {
+                Fate::Kept(_) => None,
+                Fate::Ends(reason) => Some((rule, device, what, reason)),
+            })
+            .collect();
+        let device_id = |device| &self.devices.get(device).id;
         ending.sort_unstable_by(|a, b| (a.0, device_id(a.1)).cmp(&(b.0, device_id(b.1))));
-        for (_, id, reason) in ending {
-            match self.states.get(id).phase {
-                Phase::Firing | Phase::Clearing { .. } => {
-                    self.say(id, Turn::Resolve { at_us: clock_us }, Some(reason), clock_us, sink);
+        for (_, _, what, reason) in ending {
+            match what {
+                Ending::State(id) => {
+                    if matches!(self.states.get(id).phase, Phase::Firing | Phase::Clearing { .. }) {
+                        self.resolve(id, clock_us, Some(reason), clock_us, sink);
+                    }
+                    self.remove_state(id);
                 }
-                Phase::Idle | Phase::Pending { .. } => self.remove_state(id),
+                Ending::Watch(key) => {
+                    self.end_silence(key, clock_us, Some(reason), clock_us, sink);
+                    self.dead_men.remove(key);
+                }
             }
         }
     }
 
-    fn is_matching(&self, rule: RuleId, device: u32) -> bool {
+    /// What is kept of (rule, device) that may be idle: counted hits, and from where on readings are known.
+    fn keep_pairs(&mut self, fates: &[Fate], rule_set: &RuleSet, offset: i64) {
+        let kept = |core: &Core, rule: RuleId, device: DeviceId| match core
+            .fate_of_pair(fates, rule, device, rule_set)
+        {
+            Fate::Kept(rule) => Some((rule, device)),
+            Fate::Ends(_) => None,
+        };
+        let hits = self.hits.iter();
+        let hits: HashMap<_, _> =
+            hits.filter_map(|((rule, device), hits)| Some((kept(self, *rule, *device)?, *hits))).collect();
+        let since = self.since.iter();
+        let mut since: HashMap<_, _> =
+            since.filter_map(|((rule, device), since)| Some((kept(self, *rule, *device)?, *since))).collect();
+        let (old, new) = (self.rule_set.registry(), rule_set.registry());
+        if old != new {
+            let generals: Vec<(RuleId, RuleId)> = self
+                .rules
+                .rules
+                .iter()
+                .filter(|rule| matches!(rule.shape, Shape::General { .. }))
+                .filter_map(|rule| match fates[rule.number as usize] {
+                    Fate::Kept(kept) => Some((rule.number, kept)),
+                    Fate::Ends(_) => None,
+                })
+                .collect();
+            for (device, known) in self.devices.iter().enumerate() {
+                let is_same = old.device(&known.id) == new.device(&known.id) && old.has_models_of(new);
+                let device = device as DeviceId;
+                for (rule, next) in generals.iter().filter(|_| !is_same) {
+                    if kept(self, *rule, device).is_none() || !self.is_matching(*rule, device) {
+                        since.insert((*next, device), offset);
+                    }
+                }
+            }
+        }
+        (self.hits, self.since) = (hits, since);
+    }
+
+    /// Whether a rule was about a device until now.
+    fn is_matching(&self, rule: RuleId, device: DeviceId) -> bool {
         let selector = self.rules.get(rule).rule.meaning.selector.as_ref();
-        selector.is_none_or(|selector| selector.matches(self.devices.get(device)))
+        let attributes = DeviceAttributes::of(self.devices.get(device), &self.rule_set);
+        selector.is_none_or(|selector| selector.matches(&attributes))
+    }
+
+    /// Watches go on under the rule's new number.
+    fn keep_watches(&mut self, fates: &[Fate], next: &CompiledRules) {
+        for (key, watch) in self.dead_men.take_all() {
+            let Fate::Kept(rule) = fates[key.0 as usize] else {
+                continue;
+            };
+            if let Shape::DeadMan { span_us, .. } = next.get(rule).shape {
+                self.dead_men.add((rule, key.1), watch, span_us);
+            }
+        }
+        let renumbered =
+            self.silences.drain().filter_map(|((rule, device), episode)| match fates[rule as usize] {
+                Fate::Kept(rule) => Some(((rule, device), episode)),
+                Fate::Ends(_) => None,
+            });
+        self.silences = renumbered.collect();
     }
 
     /// Readings in place stay only where a rule that keeps its state looks at them.
     fn keep_places(&mut self, fates: &[Fate]) {
-        let is_kept = |(rule, fate): &(&crate::compiled::CompiledRule, &Fate)| {
+        let is_kept = |(rule, fate): &(&CompiledRule, &Fate)| {
             matches!(fate, Fate::Kept(_)) && matches!(rule.shape, Shape::General { .. })
         };
-        let kept: HashSet<u32> = self
-            .rules
-            .rules
-            .iter()
-            .zip(fates)
-            .filter(is_kept)
-            .flat_map(|(rule, _)| rule.metrics.iter().copied())
-            .collect();
+        let kept: Vec<&CompiledRule> =
+            self.rules.rules.iter().zip(fates).filter(is_kept).map(|(rule, _)| rule).collect();
+        if kept.iter().any(|rule| rule.metrics.is_empty()) {
+            return;
+        }
+        let metrics: HashSet<u32> = kept.iter().flat_map(|rule| rule.metrics.iter().copied()).collect();
         let series = &self.series;
-        self.places.retain(|at, _| kept.contains(&series[*at as usize].metric));
+        self.places.retain(|at, _| metrics.contains(&series[*at as usize].metric));
+        self.windows.retain(|at, _| metrics.contains(&series[*at as usize].metric));
     }
 }

@@ -2,14 +2,16 @@
 //! first reading; opens no file itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-
 use std::ops::Range;
 
+use model::registry::Registry;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Finding, SourceText};
-use crate::resolve::MetricCatalog;
+use crate::known_registry::KnownRegistry;
+use crate::matching::{Matching, SelectorId};
+use crate::resolve::{MetricCatalog, Surroundings};
 use crate::rule::Rule;
 use crate::rule_reader::{RuleReader, id_of};
 use crate::rule_set::RuleSet;
@@ -17,16 +19,23 @@ use crate::rule_set::RuleSet;
 /// Longest rule file.
 pub const RULE_FILE_BYTES_MAX: usize = 256 << 20;
 
-/// What a load may take in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoadOptions {
+/// What a load may take in, and what it is made against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoadOptions<'a> {
     /// Most rules over all files.
     pub rules_max: usize,
+    /// The devices, models and zones that rules may use; none by default.
+    pub registry: &'a Registry,
+    /// IANA name of the zone of rules that name none.
+    pub time_zone: &'a str,
 }
 
-impl Default for LoadOptions {
+static NO_REGISTRY: Registry =
+    Registry { devices: BTreeMap::new(), models: BTreeMap::new(), zones: BTreeMap::new() };
+
+impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        LoadOptions { rules_max: 200_000 }
+        LoadOptions { rules_max: 200_000, registry: &NO_REGISTRY, time_zone: "Asia/Shanghai" }
     }
 }
 
@@ -50,14 +59,21 @@ impl RuleSource {
     pub fn load(
         files: &[(String, String)],
         catalog: &dyn MetricCatalog,
-        options: &LoadOptions,
+        options: &LoadOptions<'_>,
     ) -> Result<Loaded, Vec<Diagnostic>> {
         let mut load = Load {
-            catalog,
-            options,
+            around: Surroundings {
+                catalog,
+                registry: options.registry,
+                time_zone: options.time_zone,
+                unknown: HashSet::new(),
+                checked: HashSet::new(),
+            },
+            rules_max: options.rules_max,
             rules: Vec::new(),
             ids: HashMap::new(),
-            unknown: HashSet::new(),
+            wheres: Vec::new(),
+            matching: Matching::default(),
             errors: vec![],
             warnings: vec![],
         };
@@ -68,21 +84,21 @@ impl RuleSource {
             return Err(load.errors);
         }
         let units = catalog.units().into_iter().map(|(metric, unit)| (metric.to_owned(), unit.to_owned()));
-        Ok(Loaded {
-            rule_set: RuleSet::new(load.rules, units.collect::<BTreeMap<_, _>>()),
-            warnings: load.warnings,
-        })
+        load.warn_of_unmatched();
+        let registry = KnownRegistry::used_by(&load.rules, options.registry, catalog);
+        Ok(Loaded { rule_set: RuleSet::new(load.rules, units.collect(), registry), warnings: load.warnings })
     }
 }
 
 struct Load<'a> {
-    catalog: &'a dyn MetricCatalog,
-    options: &'a LoadOptions,
+    around: Surroundings<'a>,
+    rules_max: usize,
     rules: Vec<Rule>,
     /// Where each id was first used.
     ids: HashMap<String, String>,
-    /// Metrics that were warned of: once is enough.
-    unknown: HashSet<String>,
+    /// Every `where`, and what to say of it if it matches no registered device.
+    wheres: Vec<(SelectorId, Diagnostic)>,
+    matching: Matching,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -141,8 +157,7 @@ impl Load<'_> {
                 findings.push(Finding::new(table.span(), found, "write [[rule]]"));
                 continue;
             };
-            let mut reader =
-                RuleReader::new(source.text(), keys, table.span(), self.catalog, &mut self.unknown);
+            let mut reader = RuleReader::new(source.text(), keys, table.span(), &mut self.around);
             let rule = reader.rule();
             let mut errors = std::mem::take(&mut reader.errors);
             // What a line that does not parse took along is not missing.
@@ -151,13 +166,33 @@ impl Load<'_> {
             let warnings = std::mem::take(&mut reader.warnings);
             self.warnings.extend(warnings.into_iter().map(|finding| source.diagnostic(finding)));
             self.check_id(id_of(keys), source, findings);
+            if let (Some(rule), Some(place)) = (&rule, keys.get("where"))
+                && !self.around.registry.devices.is_empty()
+            {
+                let help = "devices outside the registry may still match; else mend it, or register them";
+                let found = "a `where` that matches no registered device";
+                let warning = source.diagnostic(Finding::new(place.span(), found, help));
+                let selector = self.matching.add(rule.meaning.selector.as_ref());
+                self.wheres.push((selector, warning));
+            }
             self.rules.extend(rule);
-            if self.rules.len() > self.options.rules_max {
-                let found = format!("more than {} rules", self.options.rules_max);
+            if self.rules.len() > self.rules_max {
+                let found = format!("more than {} rules", self.rules_max);
                 findings.push(Finding::new(table.span(), found, "raise rules_max or remove rules"));
                 return;
             }
         }
+    }
+
+    /// A rule about no registered device may be a typing error.
+    fn warn_of_unmatched(&mut self) {
+        let mut matched: HashSet<SelectorId> = HashSet::new();
+        for (id, device) in &self.around.registry.devices {
+            let profile = self.matching.profile(&(id.as_str(), &**device));
+            matched.extend(self.matching.selectors_of(profile));
+        }
+        let unmatched = self.wheres.drain(..).filter(|(selector, _)| !matched.contains(selector));
+        self.warnings.extend(unmatched.map(|(_, warning)| warning));
     }
 
     fn check_id(

@@ -1,18 +1,16 @@
 //! One `[[rule]]` table to one rule: every key read, defaulted and checked, every error kept with its place.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use model::Severity;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::condition::Condition;
 use crate::diagnostic::Finding;
-use crate::resolve::{MetricCatalog, Resolver};
-use crate::rule::{Meaning, QualityFilter, Rule};
-use crate::selector::Selector;
-use crate::{condition_syntax, duration, selector};
+use crate::duration;
+use crate::resolve::Surroundings;
+use crate::rule::Rule;
 
 /// Longest `when`, `clear` or `where`.
 pub const CONDITION_BYTES_MAX: usize = 64 << 10;
@@ -21,10 +19,7 @@ pub const RULE_TEXT_BYTES_MAX: usize = 4 << 10;
 /// Most labels of one rule.
 pub const LABELS_MAX: usize = 64;
 
-const MAX_AGE_US: i64 = 3_600_000_000;
-const SILENCE_GRACE_US: i64 = 60_000_000;
-
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 19] = [
     "id",
     "title",
     "severity",
@@ -39,8 +34,12 @@ const KEYS: [&str; 14] = [
     "shadow",
     "labels",
     "runbook",
+    "hits",
+    "absent",
+    "metric",
+    "active",
+    "time_zone",
 ];
-const KEYS_TO_COME: [&str; 5] = ["hits", "absent", "metric", "active", "time_zone"];
 
 /// One error of a rule.
 pub(crate) struct RuleError {
@@ -48,12 +47,11 @@ pub(crate) struct RuleError {
     pub(crate) is_missing_key: bool,
 }
 
-pub(crate) struct RuleReader<'a> {
+pub(crate) struct RuleReader<'a, 's> {
     file: &'a str,
-    keys: &'a DeTable<'a>,
+    pub(crate) keys: &'a DeTable<'a>,
     span: Range<usize>,
-    catalog: &'a dyn MetricCatalog,
-    unknown: &'a mut HashSet<String>,
+    pub(crate) around: &'a mut Surroundings<'s>,
     pub(crate) errors: Vec<RuleError>,
     pub(crate) warnings: Vec<Finding>,
 }
@@ -64,15 +62,14 @@ pub(crate) fn id_of<'k>(keys: &'k DeTable<'_>) -> Option<(&'k str, Range<usize>)
     Some((value.get_ref().as_str()?, value.span()))
 }
 
-impl<'a> RuleReader<'a> {
+impl<'a, 's> RuleReader<'a, 's> {
     pub(crate) fn new(
         file: &'a str,
         keys: &'a DeTable<'a>,
         span: Range<usize>,
-        catalog: &'a dyn MetricCatalog,
-        unknown: &'a mut HashSet<String>,
+        around: &'a mut Surroundings<'s>,
     ) -> Self {
-        RuleReader { file, keys, span, catalog, unknown, errors: Vec::new(), warnings: Vec::new() }
+        RuleReader { file, keys, span, around, errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// `None` where there are errors.
@@ -94,115 +91,12 @@ impl<'a> RuleReader<'a> {
         })
     }
 
-    fn meaning(&mut self, severity: Option<Severity>) -> Option<Meaning> {
-        let for_us = self.span_us("for", 0);
-        let clear_for_us = self.span_us("clear_for", 0);
-        let max_age_us = self.span_us("max_age", MAX_AGE_US);
-        let silence_grace_us = self.span_us("silence_grace", SILENCE_GRACE_US);
-        self.check_within_max_age("for", for_us, max_age_us);
-        self.check_within_max_age("clear_for", clear_for_us, max_age_us);
-        let quality = self.quality();
-        let shadow = self.boolean("shadow");
-        let selector = self.selector();
-        let (when, clear, metrics) = self.conditions()?;
-        let meaning = Meaning {
-            severity: severity?,
-            quality,
-            shadow,
-            for_us,
-            clear_for_us,
-            max_age_us,
-            silence_grace_us,
-            metrics,
-            when,
-            clear,
-            selector,
-        };
-        self.check_clear(&meaning);
-        Some(meaning)
-    }
-
     fn check_keys(&mut self) {
         for key in self.keys.keys() {
             let name = key.get_ref().as_ref();
-            if KEYS_TO_COME.contains(&name) {
-                let found = format!("`{name}`, which is not supported yet by this version");
-                self.error(key.span(), found, "a condition in `when` would do");
-            } else if !KEYS.contains(&name) {
-                self.error(
-                    key.span(),
-                    format!("the unknown key `{name}`"),
-                    format!("one of {} would do", KEYS.join(", ")),
-                );
-            }
-        }
-    }
-
-    fn conditions(&mut self) -> Option<(Condition, Option<Condition>, Vec<String>)> {
-        if self.keys.get("when").is_none() {
-            // A dead-man has no `when`, and was refused as such.
-            if self.keys.get("absent").is_none() {
-                self.missing("when", "write for example when = \"water_level > 2.5 m\"");
-            }
-        }
-        let mut unknown = std::mem::take(self.unknown);
-        let mut resolver = Resolver::new(self.catalog, &mut unknown);
-        let when = self.condition("when", &mut resolver);
-        let clear = self.condition("clear", &mut resolver);
-        let metrics = resolver.metrics;
-        *self.unknown = unknown;
-        let is_clear_wanted = self.keys.get("clear").is_some();
-        let when = when?;
-        if is_clear_wanted && clear.is_none() {
-            return None;
-        }
-        Some((when, clear, metrics))
-    }
-
-    fn condition(&mut self, key: &'static str, resolver: &mut Resolver<'_>) -> Option<Condition> {
-        let text = self.text(key, CONDITION_BYTES_MAX)?;
-        let written = match condition_syntax::parse(text) {
-            Ok(written) => written,
-            Err(finding) => {
-                self.error_within(key, finding);
-                return None;
-            }
-        };
-        let condition = resolver.condition(&written);
-        for finding in std::mem::take(&mut resolver.errors) {
-            self.error_within(key, finding);
-        }
-        for finding in std::mem::take(&mut resolver.warnings) {
-            let span = self.place_within(key, finding.span);
-            self.warnings.push(Finding { span, ..finding });
-        }
-        condition
-    }
-
-    fn check_clear(&mut self, meaning: &Meaning) {
-        if meaning.can_hold_at_once() {
-            let help = "a `clear` that is false wherever `when` is true would do";
-            self.error_at("clear", "a `clear` that can be true together with `when`", help);
-        }
-        if meaning.metrics.len() == 1
-            && let Some(clear) = meaning.clear.as_ref().and_then(|clear| clear.numbers(0))
-            && clear.is_empty()
-        {
-            self.error_at(
-                "clear",
-                "a `clear` that no number makes true",
-                "a condition that can hold would do",
-            );
-        }
-    }
-
-    fn selector(&mut self) -> Option<Selector> {
-        let text = self.text("where", CONDITION_BYTES_MAX)?;
-        match selector::parse(text) {
-            Ok(selector) => Some(selector),
-            Err(finding) => {
-                self.error_within("where", finding);
-                None
+            if !KEYS.contains(&name) {
+                let help = format!("one of {} would do", KEYS.join(", "));
+                self.error(key.span(), format!("the unknown key `{name}`"), help);
             }
         }
     }
@@ -229,17 +123,6 @@ impl<'a> RuleReader<'a> {
             self.error_at("severity", format!("{text:?}"), "info, warning or critical would do");
         }
         severity
-    }
-
-    fn quality(&mut self) -> QualityFilter {
-        match self.text("quality", RULE_TEXT_BYTES_MAX) {
-            None | Some("good") => QualityFilter::Good,
-            Some("any") => QualityFilter::Any,
-            Some(other) => {
-                self.error_at("quality", format!("{other:?}"), "good or any would do");
-                QualityFilter::Good
-            }
-        }
     }
 
     fn labels(&mut self) -> BTreeMap<String, String> {
@@ -272,7 +155,7 @@ impl<'a> RuleReader<'a> {
         labels
     }
 
-    fn boolean(&mut self, key: &'static str) -> bool {
+    pub(crate) fn boolean(&mut self, key: &'static str) -> bool {
         let Some(value) = self.keys.get(key) else {
             return false;
         };
@@ -282,7 +165,7 @@ impl<'a> RuleReader<'a> {
         })
     }
 
-    fn span_us(&mut self, key: &'static str, default_us: i64) -> i64 {
+    pub(crate) fn span_us(&mut self, key: &'static str, default_us: i64) -> i64 {
         let Some(text) = self.text(key, RULE_TEXT_BYTES_MAX) else {
             return default_us;
         };
@@ -290,14 +173,6 @@ impl<'a> RuleReader<'a> {
             self.error_at(key, format!("{text:?}, which is no span of time"), duration::HELP);
             default_us
         })
-    }
-
-    fn check_within_max_age(&mut self, key: &'static str, span_us: i64, max_age_us: i64) {
-        if span_us > max_age_us {
-            let (span, max_age) = (duration::text(span_us), duration::text(max_age_us));
-            let found = format!("{key} = {span}, longer than max_age = {max_age}");
-            self.error_at(key, found, format!("a max_age of at least {span} would do"));
-        }
     }
 
     fn required_text(&mut self, key: &'static str) -> Option<&'a str> {
@@ -308,7 +183,7 @@ impl<'a> RuleReader<'a> {
         self.text(key, RULE_TEXT_BYTES_MAX)
     }
 
-    fn text(&mut self, key: &'static str, bytes_max: usize) -> Option<&'a str> {
+    pub(crate) fn text(&mut self, key: &'static str, bytes_max: usize) -> Option<&'a str> {
         let value = self.keys.get(key)?;
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_type(key, value, "a text would do");
@@ -325,31 +200,31 @@ impl<'a> RuleReader<'a> {
         Some(text)
     }
 
-    fn wrong_type(&mut self, key: &str, value: &Spanned<DeValue<'_>>, help: &str) {
+    pub(crate) fn wrong_type(&mut self, key: &str, value: &Spanned<DeValue<'_>>, help: &str) {
         self.error(value.span(), format!("{key} that is {}", value.get_ref().type_str()), help);
     }
 
-    fn missing(&mut self, key: &str, help: &str) {
+    pub(crate) fn missing(&mut self, key: &str, help: &str) {
         let finding = Finding::new(self.span.clone(), format!("a rule without `{key}`"), help);
         self.errors.push(RuleError { finding, is_missing_key: true });
     }
 
-    fn error(&mut self, span: Range<usize>, found: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn error(&mut self, span: Range<usize>, found: impl Into<String>, help: impl Into<String>) {
         self.errors.push(RuleError { finding: Finding::new(span, found, help), is_missing_key: false });
     }
 
-    fn error_at(&mut self, key: &str, found: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn error_at(&mut self, key: &str, found: impl Into<String>, help: impl Into<String>) {
         let span = self.keys.get(key).map_or(self.span.clone(), Spanned::span);
         self.error(span, found, help);
     }
 
-    fn error_within(&mut self, key: &str, finding: Finding) {
+    pub(crate) fn error_within(&mut self, key: &str, finding: Finding) {
         let span = self.place_within(key, finding.span);
         self.error(span, finding.found, finding.help);
     }
 
     /// Where a range of a text value stands in the file.
-    fn place_within(&self, key: &str, within: Range<usize>) -> Range<usize> {
+    pub(crate) fn place_within(&self, key: &str, within: Range<usize>) -> Range<usize> {
         let Some(value) = self.keys.get(key) else {
             return self.span.clone();
         };

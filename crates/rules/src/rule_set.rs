@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::known_registry::KnownRegistry;
 use crate::rule::{Rule, hex};
 
 /// Format of [`RuleSet::bytes`].
-pub const RULE_SET_FORMAT: u32 = 1;
+pub const RULE_SET_FORMAT: u32 = 2;
+/// The oldest format that is read: later ones only added to it.
+const RULE_SET_FORMAT_OLDEST: u32 = 1;
 
 /// Rules in the order of their ids, and the units that they count on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleSet {
     rules: Vec<Rule>,
     units: BTreeMap<String, String>,
+    registry: KnownRegistry,
     bytes: Vec<u8>,
     digest: String,
 }
@@ -31,8 +35,8 @@ pub enum RuleSetError {
     OtherFormat { found: u32 },
     #[error("the rules of the set are not in the order of their ids: {id}")]
     OutOfOrder { id: String },
-    #[error("the rule {id} of the set names a metric that it does not list")]
-    UnknownMetric { id: String },
+    #[error("the rule {id} of the set names what it does not list")]
+    Inconsistent { id: String },
 }
 
 #[derive(Serialize)]
@@ -40,6 +44,7 @@ struct Written<'a> {
     format: u32,
     units: &'a BTreeMap<String, String>,
     rules: &'a [Rule],
+    registry: &'a KnownRegistry,
 }
 
 #[derive(Deserialize)]
@@ -54,15 +59,21 @@ struct Read {
     _format: u32,
     units: BTreeMap<String, String>,
     rules: Vec<Rule>,
+    #[serde(default)]
+    registry: KnownRegistry,
 }
 
 impl RuleSet {
-    /// Rules with unique ids, and the canonical unit of every metric that has one.
-    pub(crate) fn new(mut rules: Vec<Rule>, units: BTreeMap<String, String>) -> Self {
+    /// Rules with unique ids, the canonical unit of every metric that has one, and what the rules use of the registry.
+    pub(crate) fn new(
+        mut rules: Vec<Rule>,
+        units: BTreeMap<String, String>,
+        registry: KnownRegistry,
+    ) -> Self {
         rules.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let written = Written { format: RULE_SET_FORMAT, units: &units, rules: &rules };
+        let written = Written { format: RULE_SET_FORMAT, units: &units, rules: &rules, registry: &registry };
         let bytes = serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot");
-        RuleSet { digest: digest_of(&bytes), rules, units, bytes }
+        RuleSet { digest: digest_of(&bytes), rules, units, registry, bytes }
     }
 
     /// In the order of their ids.
@@ -83,6 +94,10 @@ impl RuleSet {
         self.units.get(metric).map(String::as_str)
     }
 
+    pub(crate) fn registry(&self) -> &KnownRegistry {
+        &self.registry
+    }
+
     /// The stored form: equal rule sets give equal bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -97,23 +112,24 @@ impl RuleSet {
     /// See [`RuleSetError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RuleSetError> {
         let Format { format } = serde_json::from_slice(bytes).map_err(RuleSetError::Malformed)?;
-        if format != RULE_SET_FORMAT {
+        if !(RULE_SET_FORMAT_OLDEST..=RULE_SET_FORMAT).contains(&format) {
             return Err(RuleSetError::OtherFormat { found: format });
         }
-        let Read { units, rules, .. } = serde_json::from_slice(bytes).map_err(RuleSetError::Malformed)?;
+        let Read { units, rules, registry, .. } =
+            serde_json::from_slice(bytes).map_err(RuleSetError::Malformed)?;
         if let Some(pair) = rules.windows(2).find(|pair| pair[0].id >= pair[1].id) {
             return Err(RuleSetError::OutOfOrder { id: pair[1].id.clone() });
         }
-        if let Some(rule) = rules.iter().find(|rule| !rule.meaning.lists_its_metrics()) {
-            return Err(RuleSetError::UnknownMetric { id: rule.id.clone() });
+        if let Some(rule) = rules.iter().find(|rule| !rule.meaning.is_consistent()) {
+            return Err(RuleSetError::Inconsistent { id: rule.id.clone() });
         }
-        Ok(RuleSet { rules, units, bytes: bytes.to_vec(), digest: digest_of(bytes) })
+        Ok(RuleSet { rules, units, registry, bytes: bytes.to_vec(), digest: digest_of(bytes) })
     }
 }
 
 impl Default for RuleSet {
     fn default() -> Self {
-        RuleSet::new(Vec::new(), BTreeMap::new())
+        RuleSet::new(Vec::new(), BTreeMap::new(), KnownRegistry::default())
     }
 }
 

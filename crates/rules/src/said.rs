@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::compiled::CompiledRule;
 use crate::condition::Value;
+use crate::known_registry::KnownRegistry;
 use crate::life::Turn;
 use crate::metrics::Metrics;
-use crate::reading::{Episode, PlacedReading};
+use crate::reading::{Cause, Episode, PlacedReading};
 use crate::rule::hex;
 
 /// One thing that is said, borrowed from the evaluator.
@@ -22,6 +23,7 @@ pub struct Said<'a> {
     pub(crate) reason: Option<&'static str>,
     pub(crate) clock_us: i64,
     pub(crate) metrics: &'a Metrics,
+    pub(crate) registry: &'a KnownRegistry,
 }
 
 /// Where what is said goes.
@@ -45,6 +47,8 @@ impl Said<'_> {
 pub struct EvaluatorConfig {
     pub log_id: LogId,
     pub partition: u32,
+    /// Of the log: a registered device that never spoke is missed in the partition that its id hashes to.
+    pub partitions: u32,
     pub tenant: String,
 }
 
@@ -67,11 +71,15 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         Turn::Resolve { at_us } => (AlertState::Resolved, AlertEvent::Resolved, Some(at_us)),
     };
     let raised_us = episode.raised_us.unwrap_or(episode.started_us);
-    let cause = &episode.cause;
-    let evidence = if episode.evidence.is_empty() { std::slice::from_ref(cause) } else { &episode.evidence };
+    let cause = match &episode.cause {
+        Cause::Reading(reading) => Some(reading),
+        Cause::Silence { .. } => None,
+    };
+    let alone = cause.map_or(&[][..], std::slice::from_ref);
+    let evidence = if episode.evidence.is_empty() { alone } else { &episode.evidence };
     let meaning = &rule.rule.meaning;
     Alert {
-        alert_id: alert_id(&rule.rule.id, said.device_id, cause),
+        alert_id: alert_id(&rule.rule.id, said.device_id, episode),
         rule_id: rule.rule.id.clone(),
         rule_digest: rule.digest.to_string(),
         title: rule.rule.title.clone(),
@@ -84,10 +92,13 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         domain: episode.place.domain.to_string(),
         tenant: config.tenant.clone(),
         location: episode.location.map(|(latitude, longitude)| AlertLocation { latitude, longitude }),
-        metric: Some(metrics.get(cause.metric).name.to_string()),
-        value: Some(alert_value(&cause.value)),
-        unit: cause.unit.as_deref().map(str::to_owned),
-        condition: rule.condition.to_string(),
+        metric: match cause {
+            Some(reading) => Some(metrics.get(reading.metric).name.to_string()),
+            None => meaning.absent.as_ref().and_then(|absent| absent.metric.clone()),
+        },
+        value: cause.map(|reading| alert_value(&reading.value)),
+        unit: cause.and_then(|reading| reading.unit.as_deref().map(str::to_owned)),
+        condition: condition(said),
         started_at: format_rfc3339(episode.started_us),
         raised_at: format_rfc3339(raised_us),
         resolved_at: resolved_us.map(format_rfc3339),
@@ -115,17 +126,31 @@ fn evidence_of(reading: &PlacedReading, metrics: &Metrics, config: &EvaluatorCon
     }
 }
 
-/// First 16 bytes of SHA-256 over rule, device and the reading that started it, lower-case hex.
-fn alert_id(rule_id: &str, device_id: &str, cause: &PlacedReading) -> String {
-    let digest = Sha256::new()
-        .chain_update(rule_id)
-        .chain_update([0])
-        .chain_update(device_id)
-        .chain_update([0])
-        .chain_update(cause.event_id)
-        .chain_update(cause.reading_index.to_be_bytes())
-        .finalize();
-    hex(&digest[..16])
+/// With the limits in force for the device, and whose they are.
+fn condition(said: &Said<'_>) -> String {
+    let rule = said.rule;
+    let thresholds = &rule.rule.meaning.thresholds;
+    if thresholds.is_empty() {
+        return rule.condition.to_string();
+    }
+    rule.rule.condition_text_with(&|threshold| said.registry.in_force(&thresholds[threshold], said.device_id))
+}
+
+/// First 16 bytes of SHA-256 over rule, device and what started it, lower-case hex.
+fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
+    let mut hash =
+        Sha256::new().chain_update(rule_id).chain_update([0]).chain_update(device_id).chain_update([0]);
+    match &episode.cause {
+        Cause::Reading(reading) => {
+            hash.update(reading.event_id);
+            hash.update(reading.reading_index.to_be_bytes());
+        }
+        Cause::Silence { last_us } => hash.update(last_us.to_be_bytes()),
+    }
+    if let Some(edge_us) = episode.edge_us {
+        hash.update(edge_us.to_be_bytes());
+    }
+    hex(&hash.finalize()[..16])
 }
 
 fn alert_value(value: &Value) -> AlertValue {

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::compiled::CompiledRules;
-use crate::condition::Value;
 use crate::evaluator::{Evaluator, Limits};
 use crate::life::Phase;
-use crate::reading::{Episode, Place, PlacedReading};
+use crate::reading::Place;
 use crate::rule_set::RuleSet;
 use crate::said::EvaluatorConfig;
+use crate::schedule::ScheduleEdge;
 use crate::series::Places;
 use crate::snapshot_bytes::{Broken, Reader, Writer};
-use crate::states::State;
+use crate::states::{Mask, RuleId};
 
 /// Version of the bytes.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 const CHECKSUM_BYTES: usize = 32;
 
@@ -59,6 +59,9 @@ impl Evaluator {
         self.write_places(&mut out);
         self.write_states(&mut out);
         self.write_stamps(&mut out);
+        self.write_windows(&mut out);
+        self.write_pairs(&mut out);
+        self.write_dead_men(&mut out);
         let checksum = Sha256::digest(&out.bytes);
         out.bytes.extend_from_slice(&checksum);
         out.bytes
@@ -96,6 +99,9 @@ impl Evaluator {
         evaluator.read_places(&mut reader)?;
         evaluator.read_states(&mut reader)?;
         evaluator.read_stamps(&mut reader)?;
+        evaluator.read_windows(&mut reader)?;
+        evaluator.read_pairs(&mut reader)?;
+        evaluator.read_dead_men(&mut reader)?;
         if !reader.is_empty() {
             return Err(SnapshotError::Damaged);
         }
@@ -104,7 +110,7 @@ impl Evaluator {
         Ok(evaluator)
     }
 
-    fn write_devices(&self, out: &mut Writer) {
+    pub(crate) fn write_devices(&self, out: &mut Writer) {
         out.len(self.core.devices.len());
         for device in self.core.devices.iter() {
             out.text(&device.id);
@@ -118,7 +124,7 @@ impl Evaluator {
         }
     }
 
-    fn read_devices(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
+    pub(crate) fn read_devices(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
         for _ in 0..reader.u32()? {
             let id = reader.text()?;
             let device = self.core.devices.add(id, Arc::new(read_place(reader)?));
@@ -159,19 +165,19 @@ impl Evaluator {
     }
 
     /// Series by device and the order of its metrics: numbers of series differ after a restore, this order does not.
-    fn order_of(&self, series: u32) -> (u32, usize) {
+    pub(crate) fn order_of(&self, series: u32) -> (u32, usize) {
         let device = self.core.series[series as usize].device;
         let at = self.core.devices.get(device).series.iter().position(|(_, known)| *known == series);
         (device, at.unwrap_or(usize::MAX))
     }
 
-    fn write_series(&self, out: &mut Writer, series: u32) {
+    pub(crate) fn write_series(&self, out: &mut Writer, series: u32) {
         let (device, at) = self.order_of(series);
         out.u32(device);
         out.len(at);
     }
 
-    fn read_series(&self, reader: &mut Reader<'_>) -> Result<u32, Broken> {
+    pub(crate) fn read_series(&self, reader: &mut Reader<'_>) -> Result<u32, Broken> {
         let device = self.core.devices.get(reader.below(self.core.devices.len())?);
         let at = reader.below(device.series.len())?;
         Ok(device.series[at as usize].1)
@@ -192,7 +198,11 @@ impl Evaluator {
             out.u32(state.device);
             out.option(state.series, |out, series| self.write_series(out, series));
             write_phase(out, state.phase);
-            self.write_episode(out, state);
+            self.write_episode(out, &state.episode);
+            out.option(state.mask, |out, mask| {
+                out.i64(mask.evaluated_us);
+                out.option(mask.next, |out, edge| out.i64(edge.at_us));
+            });
         }
     }
 
@@ -203,77 +213,25 @@ impl Evaluator {
             let series = reader.option(|reader| self.read_series(reader))?;
             let phase = read_phase(reader)?;
             let episode = self.read_episode(reader)?;
+            let mask = self.read_mask(reader, rule)?;
             let first = match series {
                 Some(series) => &mut self.core.series[series as usize].states,
                 None => &mut self.core.devices.get_mut(device).states,
             };
-            self.core.states.add(rule, device, series, phase, episode, first);
+            let id = self.core.states.add(rule, device, series, phase, episode, first);
+            self.core.states.get_mut(id).mask = mask;
         }
         Ok(())
     }
 
-    fn write_episode(&self, out: &mut Writer, state: &State) {
-        let Episode { cause, evidence, place, location, started_us, raised_us } = &state.episode;
-        self.write_reading(out, cause);
-        out.len(evidence.len());
-        evidence.iter().for_each(|reading| self.write_reading(out, reading));
-        write_place(out, place);
-        out.option(*location, |out, (latitude, longitude)| {
-            out.f64(latitude);
-            out.f64(longitude);
-        });
-        out.i64(*started_us);
-        out.option(*raised_us, Writer::i64);
-    }
-
-    fn read_episode(&mut self, reader: &mut Reader<'_>) -> Result<Episode, Broken> {
-        Ok(Episode {
-            cause: self.read_reading(reader)?,
-            evidence: reader.list(|reader| self.read_reading(reader))?,
-            place: Arc::new(read_place(reader)?),
-            location: reader.option(|reader| Ok((reader.f64()?, reader.f64()?)))?,
-            started_us: reader.i64()?,
-            raised_us: reader.option(Reader::i64)?,
-        })
-    }
-
-    fn write_reading(&self, out: &mut Writer, reading: &PlacedReading) {
-        out.bytes.extend_from_slice(&reading.event_id);
-        out.u32(reading.reading_index);
-        out.text(&self.core.metrics.get(reading.metric).name);
-        match &reading.value {
-            Value::Number(number) => {
-                out.byte(0);
-                out.f64(*number);
-            }
-            Value::Boolean(boolean) => {
-                out.byte(1);
-                out.byte(u8::from(*boolean));
-            }
-            Value::Text(text) => {
-                out.byte(2);
-                out.text(text);
-            }
-        }
-        out.option(reading.unit.as_deref(), Writer::text);
-        out.i64(reading.observed_at_us);
-        out.i64(reading.log_offset);
-    }
-
-    fn read_reading(&mut self, reader: &mut Reader<'_>) -> Result<PlacedReading, Broken> {
-        Ok(PlacedReading {
-            event_id: reader.array()?,
-            reading_index: reader.u32()?,
-            metric: self.core.metric_of(reader.text()?),
-            value: match reader.byte()? {
-                0 => Value::Number(reader.f64()?),
-                1 => Value::Boolean(reader.byte()? == 1),
-                2 => Value::Text(reader.text()?.into()),
-                _ => return Err(Broken),
-            },
-            unit: reader.option(Reader::shared_text)?,
-            observed_at_us: reader.i64()?,
-            log_offset: reader.i64()?,
+    fn read_mask(&self, reader: &mut Reader<'_>, rule: RuleId) -> Result<Option<Mask>, Broken> {
+        reader.option(|reader| {
+            let evaluated_us = reader.i64()?;
+            let at_us = reader.option(Reader::i64)?;
+            let active = self.core.rules.get(rule).rule.meaning.active.as_ref().ok_or(Broken)?;
+            // An edge is where it opens or closes: which of the two follows from the rule.
+            let edge = |at_us| ScheduleEdge { at_us, is_opening: active.is_active(at_us) };
+            Ok(Mask::new(at_us.map(edge), evaluated_us))
         })
     }
 
@@ -350,11 +308,11 @@ fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, Broken> {
     })
 }
 
-fn write_place(out: &mut Writer, place: &Place) {
+pub(crate) fn write_place(out: &mut Writer, place: &Place) {
     [&place.domain, &place.asset_id, &place.gateway_id].into_iter().for_each(|text| out.text(text));
 }
 
-fn read_place(reader: &mut Reader<'_>) -> Result<Place, Broken> {
+pub(crate) fn read_place(reader: &mut Reader<'_>) -> Result<Place, Broken> {
     Ok(Place {
         domain: reader.text()?.into(),
         asset_id: reader.text()?.into(),

@@ -4,13 +4,14 @@
 //! in order by itself: a timer is set and taken back without a search. A heap over the queues knows which is next.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use hashbrown::HashMap;
 
 use crate::devices::{DeviceId, SeriesId};
-use crate::life::{Phase, Timing, timer};
+use crate::life::{Phase, Timing, due_us, timer};
 use crate::reading::Episode;
+use crate::schedule::ScheduleEdge;
 
 /// Place in [`States`]; given again once it is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,9 +28,28 @@ pub(crate) struct State {
     pub(crate) series: Option<SeriesId>,
     pub(crate) phase: Phase,
     pub(crate) episode: Episode,
+    /// Of a rule with `active`.
+    pub(crate) mask: Option<Mask>,
     /// Next state of the same series, or of the same device where there is no series.
     pub(crate) next: Option<StateId>,
     link: Option<TimerLink>,
+}
+
+/// What `active` hides of an episode and when that changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mask {
+    /// The first edge that is not passed; `None` until the episode is raised.
+    pub(crate) next: Option<ScheduleEdge>,
+    /// The clock at its last evaluation.
+    pub(crate) evaluated_us: i64,
+    /// The clock that must be past for the clock alone to pass the edge.
+    due_us: Option<i64>,
+}
+
+impl Mask {
+    pub(crate) fn new(next: Option<ScheduleEdge>, evaluated_us: i64) -> Self {
+        Mask { next, evaluated_us, due_us: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +75,8 @@ pub(crate) struct States {
     queues: Vec<Queue>,
     queue_of_wait: HashMap<i64, u32>,
     heap: BinaryHeap<Reverse<(i64, u32)>>,
+    /// (due, state) of schedule edges.
+    edges: BTreeSet<(i64, StateId)>,
 }
 
 impl States {
@@ -95,7 +117,7 @@ impl States {
             StateId(self.states.len() as u32 - 1)
         });
         self.states[id.0 as usize] =
-            Some(State { rule, device, series, phase, episode, next: *first, link: None });
+            Some(State { rule, device, series, phase, episode, mask: None, next: *first, link: None });
         *first = Some(id);
         id
     }
@@ -104,6 +126,9 @@ impl States {
     pub(crate) fn remove(&mut self, id: StateId, first: &mut Option<StateId>) -> State {
         self.cancel(id);
         let state = self.states[id.0 as usize].take().expect("ids are held only while their state is");
+        if let Some(Mask { due_us: Some(due_us), .. }) = state.mask {
+            self.edges.remove(&(due_us, id));
+        }
         self.free.push(id);
         if *first == Some(id) {
             *first = state.next;
@@ -171,13 +196,15 @@ impl States {
 
     /// When the next timer is due; it speaks once the clock is past it.
     pub(crate) fn next_due_us(&self) -> Option<i64> {
-        (0..self.queues.len() as u32).filter_map(|queue| self.first_due_us(queue)).min()
+        let timers = (0..self.queues.len() as u32).filter_map(|queue| self.first_due_us(queue));
+        timers.chain(self.edges.first().map(|(due_us, _)| *due_us)).min()
     }
 
     /// Not later than [`States::next_due_us`], and at hand.
     #[inline]
     pub(crate) fn earliest_due_us(&self) -> i64 {
-        self.heap.peek().map_or(i64::MAX, |Reverse((due_us, _))| *due_us)
+        let timer_us = self.heap.peek().map_or(i64::MAX, |Reverse((due_us, _))| *due_us);
+        self.edges.first().map_or(timer_us, |(due_us, _)| timer_us.min(*due_us))
     }
 
     fn first_due_us(&self, queue: u32) -> Option<i64> {
@@ -209,17 +236,64 @@ impl States {
         }
     }
 
+    /// Takes the edges that the clock has passed, as (due, state), each state's next one only.
+    pub(crate) fn take_due_edges(&mut self, clock_us: i64, due: &mut Vec<(i64, StateId)>) {
+        while let Some(&(due_us, id)) = self.edges.first()
+            && due_us < clock_us
+        {
+            self.edges.pop_first();
+            if let Some(mask) = &mut self.get_mut(id).mask {
+                mask.due_us = None;
+            }
+            due.push((due_us, id));
+        }
+    }
+
+    /// Whether there is such a state still.
+    pub(crate) fn contains(&self, id: StateId) -> bool {
+        self.states.get(id.0 as usize).is_some_and(Option::is_some)
+    }
+
+    /// Says anew when the clock alone passes the next edge of a state: past the grace after the edge and after its last
+    /// evaluation, unless a timer that is stamped before the edge waits.
+    pub(crate) fn refresh_edge(&mut self, id: StateId, timing: &Timing) -> Option<i64> {
+        let state = self.get_mut(id);
+        let phase = state.phase;
+        let mask = state.mask.as_mut()?;
+        let wanted_us = mask.next.and_then(|edge| {
+            let waits = due_us(phase, timing).is_some_and(|stamp_us| stamp_us < edge.at_us);
+            let from_us = edge.at_us.max(mask.evaluated_us);
+            (!waits).then(|| from_us.saturating_add(timing.silence_grace_us))
+        });
+        let set_us = std::mem::replace(&mut mask.due_us, wanted_us);
+        if set_us != wanted_us {
+            if let Some(set_us) = set_us {
+                self.edges.remove(&(set_us, id));
+            }
+            if let Some(wanted_us) = wanted_us {
+                self.edges.insert((wanted_us, id));
+            }
+        }
+        wanted_us
+    }
+
     /// Sets every timer anew: after the rules changed under the states, or after they were read from a snapshot.
     pub(crate) fn reset_timers(&mut self, timing_of: impl Fn(RuleId) -> Timing) {
         (self.queues, self.heap) = Default::default();
         self.queue_of_wait.clear();
+        self.edges.clear();
         let mut waiting: Vec<(i64, StateId, i64)> = Vec::new();
         for id in self.ids().collect::<Vec<_>>() {
             let state = self.get_mut(id);
             state.link = None;
-            if let Some((clock_us, wait_us)) = timer(state.phase, &timing_of(state.rule)) {
+            if let Some(mask) = &mut state.mask {
+                mask.due_us = None;
+            }
+            let timing = timing_of(state.rule);
+            if let Some((clock_us, wait_us)) = timer(state.phase, &timing) {
                 waiting.push((clock_us, id, wait_us));
             }
+            self.refresh_edge(id, &timing);
         }
         waiting.sort_unstable();
         for (clock_us, id, wait_us) in waiting {

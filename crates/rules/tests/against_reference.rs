@@ -147,6 +147,8 @@ fn records(events: Vec<(i64, Event)>) -> Vec<TestRecord> {
                 device: ["a", "b"][device].into(),
                 event_id: (records.len() as u128).to_be_bytes(),
                 domain: if domain { "q" } else { "p" }.into(),
+                place: None,
+                is_historical: false,
                 readings: readings
                     .into_iter()
                     .map(|(metric, value, age, quality)| TestReading {
@@ -212,12 +214,7 @@ fn id_of(said: &Said) -> String {
 }
 
 proptest! {
-    // Fixed, because other seeds find one difference that is still open: docs/rules.md, "Known difference".
-    #![proptest_config(ProptestConfig {
-        rng_seed: proptest::test_runner::RngSeed::Fixed(20_261_124),
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(300)
-    })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn indexed_is_naive(

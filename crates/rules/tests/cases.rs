@@ -4,21 +4,26 @@
 
 mod catalog;
 mod log;
+mod registry;
 
 use std::path::{Path, PathBuf};
 
 use catalog::SmallCatalog;
 use log::{EPOCH_US, RuleSets, TestReading, TestRecord, apply, config, restart};
 use model::proto::{Quality, reading::Value};
+use model::registry::Registry;
 use model::{Alert, AlertEvent};
+use registry::registry_of;
 use sha2::{Digest, Sha256};
-use urban_neuron_rules::{Diagnostic, Evaluator, LoadOptions, RuleSet, RuleSource};
+use urban_neuron_rules::{Evaluator, LoadOptions, RuleSet, RuleSource};
 
 struct Case {
     name: String,
-    rules: RuleSet,
+    /// The first is in force from the beginning, the others from their records on.
+    sets: Vec<RuleSet>,
     records: Vec<TestRecord>,
     ids: Vec<String>,
+    conditions: Vec<String>,
     expected: Vec<String>,
 }
 
@@ -52,8 +57,8 @@ fn run_folder(folder: &Path) {
     assert!(!files.is_empty(), "no cases in {}", folder.display());
     let mut failures = Vec::new();
     for file in files {
-        let (cases, waiting) = read_cases(&std::fs::read_to_string(&file).unwrap());
-        println!("{}: {} cases, {} of what is not supported yet", file.display(), cases.len(), waiting.len());
+        let cases = read_cases(&std::fs::read_to_string(&file).unwrap());
+        println!("{}: {} cases", file.display(), cases.len());
         for case in &cases {
             failures.extend(
                 run_case(case).err().map(|failure| format!("{}: {}\n{failure}", file.display(), case.name)),
@@ -63,33 +68,33 @@ fn run_folder(folder: &Path) {
     assert!(failures.is_empty(), "{} cases fail\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The cases that load, and the names of those that use what is refused as not supported yet.
-fn read_cases(text: &str) -> (Vec<Case>, Vec<String>) {
+fn read_cases(text: &str) -> Vec<Case> {
     let file: toml::Table = text.parse().unwrap();
-    let (mut cases, mut waiting) = (Vec::new(), Vec::new());
+    let mut cases = Vec::new();
     for case in file["case"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap().to_owned();
         let lines = |key: &str| -> Vec<String> {
             let list = case.get(key).and_then(toml::Value::as_array);
             list.into_iter().flatten().map(|line| line.as_str().unwrap().to_owned()).collect()
         };
-        match load(case["rule"].as_array().unwrap()) {
-            Ok(rules) => {
-                let records =
-                    lines("records").iter().enumerate().map(|(offset, line)| record(line, offset)).collect();
-                cases.push(Case { name, rules, records, ids: lines("ids"), expected: lines("expect") });
-            }
-            Err(errors) => {
-                let is_waiting = errors.iter().all(|error| error.found.contains("not supported yet"));
-                assert!(is_waiting, "{name}: {errors:?}");
-                waiting.push(name);
-            }
+        let registry = registry_of(case.as_table().unwrap());
+        let mut sets = vec![load(case["rule"].as_array().unwrap(), &registry, &name)];
+        for set in case.get("then").and_then(toml::Value::as_array).into_iter().flatten() {
+            let set = set.as_table().unwrap();
+            let rules = set.get("rule").unwrap_or(&case["rule"]).as_array().unwrap();
+            let has_registry = ["devices", "models", "zones"].iter().any(|key| set.contains_key(*key));
+            let own = registry_of(set);
+            sets.push(load(rules, if has_registry { &own } else { &registry }, &name));
         }
+        let records =
+            lines("records").iter().enumerate().map(|(offset, line)| record(line, offset)).collect();
+        let (ids, conditions) = (lines("ids"), lines("conditions"));
+        cases.push(Case { name, sets, records, ids, conditions, expected: lines("expect") });
     }
-    (cases, waiting)
+    cases
 }
 
-fn load(rules: &[toml::Value]) -> Result<RuleSet, Vec<Diagnostic>> {
+fn load(rules: &[toml::Value], registry: &Registry, name: &str) -> RuleSet {
     let with_defaults = rules.iter().map(|rule| {
         let mut rule = rule.as_table().unwrap().clone();
         for (key, value) in [("id", "x"), ("title", "t"), ("severity", "warning")] {
@@ -99,16 +104,28 @@ fn load(rules: &[toml::Value]) -> Result<RuleSet, Vec<Diagnostic>> {
     });
     let file = toml::Table::from_iter([("rule".to_owned(), toml::Value::Array(with_defaults.collect()))]);
     let files = [("case".to_owned(), file.to_string())];
-    RuleSource::load(&files, &SmallCatalog, &LoadOptions::default()).map(|loaded| loaded.rule_set)
+    let options = LoadOptions { registry, ..LoadOptions::default() };
+    match RuleSource::load(&files, &SmallCatalog, &options) {
+        Ok(loaded) => loaded.rule_set,
+        Err(errors) => panic!("{name}: {errors:#?}"),
+    }
 }
 
-/// `r=SECONDS [d=DEVICE] [t=SECONDS] [e=N] METRIC=VALUE[@SECONDS][!QUALITY] ...`, `tick r=..` or `heartbeat r=..`.
+/// `[historical] r=SECONDS [d=DEVICE] [t=SECONDS] [e=N] [domain=D] [place=LATITUDE,LONGITUDE]
+/// METRIC=VALUE[UNIT][@SECONDS][!QUALITY] ...`, `tick r=..`, `heartbeat r=..` or `rules r=.. n=..`.
 fn record(line: &str, offset: usize) -> TestRecord {
     let (mut log_time_us, mut device, mut event, mut observed_at_us) = (0, "a", offset as u128, None);
     let (mut readings, mut kind) = (Vec::new(), "");
+    let (mut domain, mut place, mut rule_set) = ("unknown", None, 0);
     for word in line.split_whitespace() {
         match word.split_once('=') {
             None => kind = word,
+            Some(("domain", value)) => domain = value,
+            Some(("place", value)) => {
+                let (latitude, longitude) = value.split_once(',').unwrap();
+                place = Some((latitude.parse().unwrap(), longitude.parse().unwrap()));
+            }
+            Some(("n", value)) => rule_set = value.parse().unwrap(),
             Some(("r", value)) => log_time_us = time_us(value),
             Some(("t", value)) => observed_at_us = Some(time_us(value)),
             Some(("d", value)) => device = value,
@@ -124,11 +141,14 @@ fn record(line: &str, offset: usize) -> TestRecord {
     match kind {
         "tick" => TestRecord::Tick { log_time_us },
         "heartbeat" => TestRecord::Heartbeat { log_time_us },
-        "" => TestRecord::Telemetry {
+        "rules" => TestRecord::RuleSet { log_time_us, n: rule_set },
+        "" | "historical" => TestRecord::Telemetry {
             log_time_us,
             device: device.into(),
             event_id: event.to_be_bytes(),
-            domain: "unknown".into(),
+            domain: domain.into(),
+            place,
+            is_historical: kind == "historical",
             readings,
         },
         other => panic!("unknown record {other}"),
@@ -142,6 +162,8 @@ fn reading(metric: &str, text: &str) -> TestReading {
         None => (text, None),
     };
     let quality = Quality::from_str_name(&format!("QUALITY_{}", quality.to_uppercase())).unwrap();
+    let (value, unit) =
+        value.strip_suffix(']').and_then(|value| value.split_once('[')).unwrap_or((value, ""));
     let value = match value {
         "none" => None,
         "true" | "false" => Some(Value::Boolean(value == "true")),
@@ -152,7 +174,7 @@ fn reading(metric: &str, text: &str) -> TestReading {
     TestReading {
         metric: metric.into(),
         value,
-        unit: String::new(),
+        unit: unit.into(),
         observed_at_us: observed_at.map_or(i64::MIN, time_us),
         quality,
     }
@@ -182,12 +204,16 @@ fn run_case(case: &Case) -> Result<(), String> {
             return Err(format!("  {between:?}\n  expected {:#?}\n  said {said:#?}", case.expected));
         }
         check_ids(case, &alerts)?;
+        let conditions: Vec<&str> = alerts.iter().map(|alert| alert.condition.as_str()).collect();
+        if !case.conditions.is_empty() && case.conditions != conditions {
+            return Err(format!("  conditions {:#?}, said {conditions:#?}", case.conditions));
+        }
     }
     Ok(())
 }
 
 fn evaluate(case: &Case, between: Between) -> Vec<Alert> {
-    let sets = RuleSets::of(std::slice::from_ref(&case.rules));
+    let sets = RuleSets::of(&case.sets);
     let mut out = Vec::new();
     let mut evaluator = Evaluator::new(config());
     let mut before_us = case.records[0].log_time_us();

@@ -97,22 +97,32 @@ fn errors_say_where_what_and_what_would_do() {
     check_error("when = \"rain > 1 && rain < 3\"", 1, 18, &["write `and`"]);
     check_error("when = \"water_level > rain\"", 1, 23, &["no unit against one in m"]);
     check_error("when = \"rain > 1e400\"", 1, 16, &["no double"]);
-    check_error("when = \"avg(rain, 5m) > 1\"", 1, 9, &["avg() is not supported yet by this version"]);
-    check_error("when = \"rain > threshold('a', 1)\"", 1, 16, &["threshold() is not supported yet"]);
-    check_error("when = \"inside zone('z')\"", 1, 9, &["a zone is not supported yet"]);
+    check_error("when = \"avg(rain, 5) > 1\"", 1, 9, &["avg() of other arguments", "avg(water_level, 5m)"]);
+    check_error("when = \"avg(status, 5m) > 1\"", 1, 9, &["avg() of a metric whose values are a text"]);
+    check_error("when = \"avg(avg(rain, 5m), 5m) > 1\"", 1, 13, &["avg() as an argument"]);
+    check_error("when = \"delta(water_level, 5m) > 1 kg\"", 1, 34, &["1 kg", "does not convert to m"]);
+    check_error("when = \"rate(rain, 5m) > rain\"", 1, 26, &["no unit against one in /s"]);
+    check_error("when = \"count(status, 5m) > 1 m\"", 1, 29, &["1 m"]);
+    check_error("when = \"rain > threshold('a')\"", 1, 16, &["threshold() of other arguments"]);
+    check_error("when = \"threshold('a', 1) < 2\"", 1, 9, &["a threshold as what is compared"]);
+    check_error("when = \"inside zone('z')\"", 1, 16, &["the zone 'z'", "no zones"]);
+    check_error("when = \"inside rain\"", 1, 16, &["what is no zone"]);
     check_error("when = \"median(rain) > 1\"", 1, 9, &["unknown function median()"]);
+    for hits in ["0 of 5", "6 of 5", "1 of 65", "3/5", "", "3 of"] {
+        check_error(&format!("when = \"rain > 1\"\nhits = \"{hits}\""), 2, 8, &["N of M", "at most 64"]);
+    }
+    check_error("absent = \"0s\"", 1, 10, &["no time at all"]);
+    check_error("absent = \"30s\"\nfor = \"1s\"", 2, 7, &["`for` beside `absent`", "takes only"]);
+    check_error("when = \"rain > 1\"\nmetric = \"rain\"", 2, 10, &["`metric` without `absent`"]);
+    check_error("when = \"rain > 1\"\nactive = [\"Mon 9-10\"]", 2, 11, &["Mon 9-10", "Mon-Fri"]);
+    check_error("when = \"rain > 1\"\nactive = []", 2, 10, &["0 spans"]);
+    check_error("when = \"rain > 1\"\nactive = \"Mon\"", 2, 10, &["a list of spans"]);
+    check_error("when = \"rain > 1\"\ntime_zone = \"UTC\"", 2, 13, &["without `active`"]);
     check_error(
-        "when = \"rain > 1\"\nhits = \"3 of 5\"",
-        2,
-        1,
-        &["`hits`", "not supported yet by this version"],
-    );
-    check_error("absent = \"30s\"", 1, 1, &["`absent`", "not supported yet by this version"]);
-    check_error(
-        "when = \"rain > 1\"\nactive = [\"Mon 00:00-24:00\"]",
-        2,
-        1,
-        &["`active`", "not supported yet"],
+        "when = \"rain > 1\"\nactive = [\"Mon 00:00-01:00\"]\ntime_zone = \"Mars\"",
+        3,
+        13,
+        &["the time zone \"Mars\""],
     );
     check_error("when = \"rain > 1\"\nfro = \"3s\"", 2, 1, &["unknown key `fro`", "for"]);
     check_error("when = \"rain > 1\"\nfor = \"3 s\"", 2, 7, &["no span of time", "30s"]);
@@ -184,8 +194,12 @@ fn all_errors_come_at_once_in_their_order() {
 fn limits_hold() {
     let text = format!("{HEAD}when = \"rain > 1\"\n").replace("\"x\"", "\"x1\"")
         + &format!("{HEAD}when = \"rain > 1\"\n");
-    let errors = RuleSource::load(&[("a.toml".into(), text)], &SmallCatalog, &LoadOptions { rules_max: 1 })
-        .unwrap_err();
+    let errors = RuleSource::load(
+        &[("a.toml".into(), text)],
+        &SmallCatalog,
+        &LoadOptions { rules_max: 1, ..LoadOptions::default() },
+    )
+    .unwrap_err();
     assert!(errors[0].found.contains("more than 1 rules"), "{}", errors[0]);
     let deep = format!("when = \"{}rain > 1{}\"", "(".repeat(65), ")".repeat(65));
     check_error(&deep, 1, 74, &["nested deeper than 64"]);
@@ -215,7 +229,7 @@ fn a_rule_set_reads_back_and_refuses_what_it_does_not_know() {
     assert_eq!(read.digest(), digest_of(set.bytes()));
     let text = String::from_utf8(set.bytes().to_vec()).unwrap();
     for (from, to, error) in [
-        ("\"format\":1", "\"format\":2", "upgrade consumers first"),
+        ("\"format\":2", "\"format\":3", "upgrade consumers first"),
         ("\"shadow\"", "\"shade\"", "does not parse"),
         ("{\"metric\":0}", "{\"metric\":9}", "does not list"),
     ] {

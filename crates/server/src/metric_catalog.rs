@@ -59,6 +59,14 @@ impl MetricCatalog for SharedCatalog {
         unit::convert_decimal(decimal, unit::find(from)?, unit::find(to)?)
     }
 
+    fn convert_difference(&self, decimal: &str, from: &str, to: &str, per: Option<&str>) -> Option<f64> {
+        let (from, to) = (unit::find(from)?, unit::find(to)?);
+        match per {
+            None => unit::convert_difference(decimal, from, to),
+            Some(per) => unit::convert_rate(decimal, from, to, unit::find(per)?),
+        }
+    }
+
     fn units(&self) -> Vec<(&str, &str)> {
         let of_metric = |info: &'_ model::catalog::MetricInfo| info.unit.map(|unit| unit.code);
         self.0.metrics().iter().filter_map(|info| Some((info.name.as_str(), of_metric(info)?))).collect()

@@ -10,16 +10,17 @@ use tracing::{error, warn};
 use crate::registry_files::{RegistryFiles, RegistryFilesError};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 
-/// Loads rule texts, given as (name, text), for the devices of a registry. The one place where rules are loaded.
+/// Loads rule texts, given as (name, text), for the devices of a registry; `time_zone` is that of rules which name none. The one place where rules are loaded.
 ///
 /// # Errors
 /// Everything that is wrong with them.
 pub fn load_rules(
     files: &[(String, String)],
     catalog: &dyn MetricCatalog,
-    _registry: &Arc<Registry>,
+    registry: &Registry,
+    time_zone: &str,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    RuleSource::load(files, catalog, &LoadOptions::default())
+    RuleSource::load(files, catalog, &LoadOptions { registry, time_zone, ..LoadOptions::default() })
 }
 
 /// Loads the rules of one process.
@@ -27,6 +28,7 @@ pub struct RuleLoader {
     files: RuleFiles,
     registry_files: RegistryFiles,
     catalog: Arc<dyn MetricCatalog + Send + Sync>,
+    time_zone: String,
     /// The last that loaded.
     registry: Option<Arc<Registry>>,
     rules: Trouble,
@@ -49,13 +51,15 @@ pub enum RuleLoaderError {
 }
 
 impl RuleLoader {
+    /// `time_zone` is that of rules which name none.
     pub fn new(
         files: RuleFiles,
         registry_files: RegistryFiles,
         catalog: Arc<dyn MetricCatalog + Send + Sync>,
+        time_zone: String,
     ) -> Self {
         let (rules, registry_trouble) = (Trouble::default(), Trouble::default());
-        RuleLoader { files, registry_files, catalog, registry: None, rules, registry_trouble }
+        RuleLoader { files, registry_files, catalog, time_zone, registry: None, rules, registry_trouble }
     }
 
     /// True when the files differ from those at the last call.
@@ -80,7 +84,7 @@ impl RuleLoader {
                 return None;
             }
         };
-        match load_rules(&files, self.catalog.as_ref(), &registry) {
+        match load_rules(&files, self.catalog.as_ref(), &registry, &self.time_zone) {
             Ok(loaded) => {
                 self.rules.said = None;
                 Some(loaded_well(loaded))
@@ -165,6 +169,7 @@ mod tests {
             RuleFiles::new(vec![rules.clone()]),
             RegistryFiles::new(Some(folder.path().to_owned())),
             Arc::new(SharedCatalog(Arc::new(Catalog::shipped()))),
+            "Asia/Shanghai".to_owned(),
         );
         assert!(loader.load().is_none(), "no registry was ever whole");
         fs::write(&devices, "device_id\nm-1\n").unwrap();

@@ -84,10 +84,7 @@ impl RulesPartition {
         let restored = restore(log, store, rule_sets, partition, tenant)?;
         let (evaluator, position, alerts_position) = match restored {
             Some(restored) => restored,
-            None => {
-                let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
-                (Evaluator::new(config), 0, 0)
-            }
+            None => (Evaluator::new(evaluator_config(log, partition, tenant)), 0, 0),
         };
         if position < held.start || position > held.end {
             let (first, next) = (held.start, held.end);
@@ -269,6 +266,15 @@ impl RulesPartition {
     }
 }
 
+fn evaluator_config<L: Log>(log: &L, partition: u32, tenant: &str) -> EvaluatorConfig {
+    EvaluatorConfig {
+        log_id: log.log_id(),
+        partition,
+        partitions: log.partitions(),
+        tenant: tenant.to_owned(),
+    }
+}
+
 /// The newest snapshot that opens: evaluator, position, alerts position.
 fn restore<L: Log>(
     log: &L,
@@ -279,7 +285,7 @@ fn restore<L: Log>(
 ) -> Result<Option<(Evaluator, i64, i64)>, StandStill> {
     for position in store.snapshot_positions(log.log_id(), partition)? {
         let bytes = store.snapshot(log.log_id(), partition, position)?;
-        let config = EvaluatorConfig { log_id: log.log_id(), partition, tenant: tenant.to_owned() };
+        let config = evaluator_config(log, partition, tenant);
         match open_snapshot(&bytes, config, rule_sets) {
             Ok((evaluator, alerts_position)) => return Ok(Some((evaluator, position, alerts_position))),
             Err(error) => warn!(partition, position, %error, "snapshot does not open, taking an older one"),

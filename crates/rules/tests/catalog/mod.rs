@@ -31,6 +31,14 @@ impl MetricCatalog for SmallCatalog {
         }
     }
 
+    fn convert_difference(&self, decimal: &str, from: &str, to: &str, per: Option<&str>) -> Option<f64> {
+        use model::unit::{convert_difference, convert_rate, find};
+        match per {
+            None => convert_difference(decimal, find(from)?, find(to)?),
+            Some(per) => convert_rate(decimal, find(from)?, find(to)?, find(per)?),
+        }
+    }
+
     fn units(&self) -> Vec<(&str, &str)> {
         vec![("water_level", "m"), ("temperature", "Cel")]
     }

@@ -28,6 +28,9 @@ pub(crate) enum TestRecord {
         device: String,
         event_id: [u8; 16],
         domain: String,
+        /// Latitude, longitude.
+        place: Option<(f64, f64)>,
+        is_historical: bool,
         readings: Vec<TestReading>,
     },
     Tick {
@@ -54,8 +57,15 @@ impl TestRecord {
 
     fn encode(&self, sets: &RuleSets) -> Vec<u8> {
         let record = match self {
-            TestRecord::Telemetry { device, event_id, domain, readings, .. } => {
-                log_record::Record::Telemetry(telemetry(device, *event_id, domain, readings))
+            TestRecord::Telemetry { device, event_id, domain, place, is_historical, readings, .. } => {
+                let message = telemetry(device, *event_id, domain, readings);
+                let location = place.map(|(latitude, longitude)| proto::Location {
+                    latitude,
+                    longitude,
+                    ..Default::default()
+                });
+                let flags = if *is_historical { proto::Flag::Historical as u32 } else { 0 };
+                log_record::Record::Telemetry(proto::Telemetry { location, flags, ..message })
             }
             TestRecord::Tick { .. } => log_record::Record::Tick(proto::Tick { instance: "00".into() }),
             TestRecord::Heartbeat { .. } => {
@@ -109,7 +119,7 @@ impl RuleSets {
 }
 
 pub(crate) fn config() -> EvaluatorConfig {
-    EvaluatorConfig { log_id: LogId([0xab; 16]), partition: 3, tenant: "default".into() }
+    EvaluatorConfig { log_id: LogId([0xab; 16]), partition: 0, partitions: 1, tenant: "default".into() }
 }
 
 /// Takes a snapshot, restores it, and checks that the restored evaluator gives the same snapshot.

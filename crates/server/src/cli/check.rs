@@ -1,7 +1,6 @@
 //! `check`: config, catalog, credentials, registry and rules, every error at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -61,7 +60,7 @@ fn check_rules(config: &Config, errors: &mut Vec<String>) -> Found {
     let (Some(catalog), Some(registry)) = (catalog, registry) else {
         return found;
     };
-    match load_rules(&files, catalog.as_ref(), &Arc::new(registry)) {
+    match load_rules(&files, catalog.as_ref(), &registry, &config.time_zone) {
         Err(wrong) => errors.extend(wrong.iter().map(ToString::to_string)),
         Ok(loaded) => {
             found.rules = loaded.rule_set.rules().len();

@@ -37,6 +37,7 @@ pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow:
         RuleFiles::new(config.rules.paths.clone()),
         RegistryFiles::new(config.registry.path.clone()),
         metric_catalog::load(config)?,
+        config.time_zone.clone(),
     );
     let log = log.clone();
     parts.spawn("rules worker", Role::Rules, move |stop| {
