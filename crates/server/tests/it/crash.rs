@@ -109,6 +109,8 @@ fn killed_at_every_named_point() {
     let (oracle, deployment, devices) = (Oracle::new(), deployment(directory.path()), devices());
     let mut clients: Vec<_> =
         devices.iter().map(|device| HonestClient::new(deployment.mqtt, device)).collect();
+    // The rules are in the log before the first message: one that comes before them is owed nothing.
+    deployment.start(&[]).stop();
     let mut next = 0;
     for point in points {
         // The third passing: work is under way by then.
