@@ -249,7 +249,10 @@ impl ReferenceRule {
 
     /// All but what describes it.
     fn meaning(&self) -> String {
-        format!("{self:?}")
+        match self.absent {
+            Some(absent) => format!("{absent:?} {:?}", self.domain),
+            None => format!("{self:?}"),
+        }
     }
 }
 
