@@ -26,7 +26,7 @@ const DAY_S: i64 = 86_400;
 pub(crate) fn parse_span(text: &str) -> Option<Vec<(i64, i64)>> {
     let (days, times) = match text.trim().rsplit_once(char::is_whitespace) {
         Some((days, times)) => (parse_days(days)?, times),
-        None => (vec![0..7], text.trim()),
+        None => (parse_days("Mon-Sun")?, text.trim()),
     };
     let (start, end) = times.split_once('-')?;
     let (start_s, end_s) = (parse_time(start)?, parse_time(end)?);
@@ -86,7 +86,8 @@ mod tests {
     #[test]
     fn spans_of_a_week() {
         const H: i64 = 3_600;
-        let cases: [(&str, Option<Vec<(i64, i64)>>); 15] = [
+        type Spans = Vec<(i64, i64)>;
+        let cases: [(&str, Option<Spans>); 15] = [
             ("Mon 22:00-06:00", Some(vec![(22 * H, 30 * H)])),
             ("Sun 22:00-06:00", Some(vec![(166 * H, 174 * H)])),
             ("Sat,Sun 00:00-24:00", Some(vec![(120 * H, 144 * H), (144 * H, 168 * H)])),
