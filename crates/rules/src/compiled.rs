@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::condition::{Condition, Window};
+use crate::condition::Condition;
 use crate::intervals::Intervals;
 use crate::life::Timing;
 use crate::matching::{Matching, ProfileId, SelectorId};
@@ -15,6 +15,7 @@ use crate::rule::{Absent, Meaning, QualityFilter, Rule};
 use crate::rule_set::RuleSet;
 use crate::series::View;
 use crate::states::RuleId;
+use crate::window_function::Window;
 use crate::zone::Polygons;
 
 /// Number of a plan.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::intervals::Intervals;
 use crate::tree::Tree;
+use crate::window_function::Window;
 
 /// A `when` or a `clear`. Metrics are indices into the rule's list.
 pub(crate) type Condition = Tree<Test>;
@@ -56,74 +57,6 @@ pub(crate) enum Operand {
     Window(Window),
     /// Index into the rule's thresholds.
     Threshold(usize),
-}
-
-/// A function over the readings in place with times in (now - span, now].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Window {
-    pub(crate) function: WindowFunction,
-    /// Index into the rule's metrics.
-    pub(crate) metric: usize,
-    pub(crate) span_us: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum WindowFunction {
-    Avg,
-    Min,
-    Max,
-    Sum,
-    Count,
-    Stddev,
-    Delta,
-    Rate,
-    Increase,
-}
-
-impl WindowFunction {
-    pub(crate) const ALL: [WindowFunction; 9] = [
-        WindowFunction::Avg,
-        WindowFunction::Min,
-        WindowFunction::Max,
-        WindowFunction::Sum,
-        WindowFunction::Count,
-        WindowFunction::Stddev,
-        WindowFunction::Delta,
-        WindowFunction::Rate,
-        WindowFunction::Increase,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            WindowFunction::Avg => "avg",
-            WindowFunction::Min => "min",
-            WindowFunction::Max => "max",
-            WindowFunction::Sum => "sum",
-            WindowFunction::Count => "count",
-            WindowFunction::Stddev => "stddev",
-            WindowFunction::Delta => "delta",
-            WindowFunction::Rate => "rate",
-            WindowFunction::Increase => "increase",
-        }
-    }
-
-    /// Its value where no reading is in the window.
-    pub(crate) const fn of_nothing(self) -> Option<f64> {
-        match self {
-            WindowFunction::Count | WindowFunction::Sum => Some(0.0),
-            _ => None,
-        }
-    }
-
-    /// Its values are differences: limits convert without the zero point of their unit.
-    pub(crate) const fn is_of_differences(self) -> bool {
-        matches!(
-            self,
-            WindowFunction::Delta | WindowFunction::Rate | WindowFunction::Increase | WindowFunction::Stddev
-        )
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Write};
 
-use crate::condition::{Condition, Operand, Test, Window};
+use crate::condition::{Condition, Operand, Test};
 use crate::duration;
 use crate::limit::unit_text;
 use crate::rule::Meaning;
 use crate::tree::Tree;
+use crate::window_function::Window;
 
 /// A threshold in force, and whose it is.
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,13 @@
 //! the limits in force and the message's place.
 
 use crate::compiled::{CompiledRule, Shape};
-use crate::condition::{Value, Values, Window};
+use crate::condition::{Value, Values};
 use crate::devices::DeviceId;
 use crate::evaluator::Core;
 use crate::reading::{MetricId, PlacedReading};
 use crate::resolve::RULE_METRICS_MAX;
 use crate::states::RuleId;
+use crate::window_function::Window;
 
 pub(crate) struct InPlace<'a> {
     core: &'a Core,

@@ -27,6 +27,7 @@ mod placing;
 mod quiet;
 mod reading;
 mod resolve;
+mod resolve_calls;
 mod rule;
 mod rule_change;
 mod rule_file;
@@ -45,6 +46,7 @@ mod states;
 mod taking;
 mod tree;
 mod watching;
+mod window_function;
 mod windows;
 mod zone;
 

@@ -10,7 +10,7 @@ use crate::resolve::Resolver;
 use crate::rule::{Absent, HITS_MAX, Hits, Meaning, QualityFilter, Threshold};
 use crate::rule_reader::{CONDITION_BYTES_MAX, RULE_TEXT_BYTES_MAX, RuleReader};
 use crate::schedule::Schedule;
-use crate::schedule_syntax::{ACTIVE_SPANS_MAX, SPAN_HELP, parse_span, zone_offsets};
+use crate::schedule_syntax::{ACTIVE_SPANS_MAX, SPAN_HELP, parse_span};
 use crate::selector::Selector;
 use crate::{condition_syntax, duration, selector};
 
@@ -236,7 +236,7 @@ impl RuleReader<'_, '_> {
             self.error_at("active", format!("{} spans", written.len()), help);
         }
         let name = zone.unwrap_or(self.around.time_zone);
-        let Some(offsets) = zone_offsets(name) else {
+        let Some(offsets) = self.around.zone_offsets(name) else {
             let key = if zone.is_some() { "time_zone" } else { "active" };
             self.error_at(key, format!("the time zone {name:?}"), "a name such as Asia/Shanghai would do");
             return None;

@@ -1,17 +1,19 @@
 //! From a condition as written to one that can be evaluated: metrics looked up, limits converted, types checked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use model::registry::Registry;
 
-use crate::condition::{Comparison, Condition, Operand, Test, Window, WindowFunction};
+use crate::condition::{Comparison, Condition, Operand, Test};
 use crate::condition_syntax::{self as syntax, OperandKind, Predicate};
 use crate::diagnostic::Finding;
-use crate::duration;
 use crate::limit::{LimitForm, WrittenLimit, unit_text};
 use crate::rule::Threshold;
+use crate::schedule::ZoneOffsets;
+use crate::schedule_syntax::zone_offsets;
 use crate::tree::Tree;
+use crate::window_function::{Window, WindowFunction};
 
 /// The function that gives a limit of the registry.
 const THRESHOLD: &str = "threshold";
@@ -53,7 +55,7 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    const fn noun(self) -> &'static str {
+    pub(crate) const fn noun(self) -> &'static str {
         match self {
             MetricKind::Number => "a number",
             MetricKind::Text => "a text",
@@ -72,11 +74,22 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) unknown: HashSet<String>,
     /// Thresholds, by what they are limits of, whose values in the registry were looked at.
     pub(crate) checked: HashSet<String>,
+    /// Zones by their names, as far as rules named them.
+    pub(crate) time_zones: HashMap<String, Option<ZoneOffsets>>,
+}
+
+impl Surroundings<'_> {
+    pub(crate) fn zone_offsets(&mut self, name: &str) -> Option<ZoneOffsets> {
+        if let Some(known) = self.time_zones.get(name) {
+            return known.clone();
+        }
+        self.time_zones.entry(name.to_owned()).or_insert(zone_offsets(name)).clone()
+    }
 }
 
 /// Resolves the conditions of one rule, collecting its metrics, thresholds, zones and every finding.
 pub(crate) struct Resolver<'r, 'a> {
-    around: &'r mut Surroundings<'a>,
+    pub(crate) around: &'r mut Surroundings<'a>,
     pub(crate) metrics: Vec<String>,
     pub(crate) thresholds: Vec<Threshold>,
     pub(crate) zones: Vec<String>,
@@ -86,10 +99,10 @@ pub(crate) struct Resolver<'r, 'a> {
 
 /// An operand's type, and unit where it is a number.
 #[derive(Clone, PartialEq)]
-struct OperandType {
-    kind: Option<MetricKind>,
-    unit: Option<String>,
-    form: LimitForm,
+pub(crate) struct OperandType {
+    pub(crate) kind: Option<MetricKind>,
+    pub(crate) unit: Option<String>,
+    pub(crate) form: LimitForm,
 }
 
 impl<'r, 'a> Resolver<'r, 'a> {
@@ -186,7 +199,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
     }
 
-    fn type_of_metric(&self, name: &str) -> OperandType {
+    pub(crate) fn type_of_metric(&self, name: &str) -> OperandType {
         let known = self.around.catalog.metric(name);
         OperandType {
             kind: known.map(|metric| metric.kind),
@@ -274,7 +287,12 @@ impl<'r, 'a> Resolver<'r, 'a> {
         self.refuse(&operand.span, found, "operands of the same unit can be compared")
     }
 
-    fn of_kind(&mut self, operand: &syntax::Operand, subject: &OperandType, kind: MetricKind) -> Option<()> {
+    pub(crate) fn of_kind(
+        &mut self,
+        operand: &syntax::Operand,
+        subject: &OperandType,
+        kind: MetricKind,
+    ) -> Option<()> {
         match subject.kind {
             Some(expected) if expected != kind => self.refuse(
                 &operand.span,
@@ -285,7 +303,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
     }
 
-    fn limit(
+    pub(crate) fn limit(
         &mut self,
         decimal: &str,
         unit: Option<&str>,
@@ -305,7 +323,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
     }
 
-    fn metric(&mut self, name: &str, span: &Range<usize>) -> Option<usize> {
+    pub(crate) fn metric(&mut self, name: &str, span: &Range<usize>) -> Option<usize> {
         if let Some(metric) = self.metrics.iter().position(|known| known == name) {
             return Some(metric);
         }
@@ -334,116 +352,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
     }
 
-    /// `avg(m, 5m)` and its like.
-    fn window(&mut self, operand: &syntax::Operand) -> Option<Window> {
-        let OperandKind::Call { function: name, arguments } = &operand.kind else {
-            return None;
-        };
-        let Some(function) = WindowFunction::ALL.into_iter().find(|function| function.name() == name) else {
-            let help = "a metric, threshold() or one of avg, min, max, sum, count, stddev, delta, rate, increase \
-                        would do here";
-            return self.refuse(&operand.span, format!("the unknown function {name}()"), help);
-        };
-        let (OperandKind::Metric(metric), Some(span_us)) =
-            (&arguments[0].kind, arguments.get(1).and_then(span_us).filter(|span_us| *span_us > 0))
-        else {
-            let help = format!("a metric and a span would do: {name}(water_level, 5m)");
-            return self.refuse(&operand.span, format!("{name}() of other arguments"), help);
-        };
-        let kind = self.type_of_metric(metric).kind.unwrap_or(MetricKind::Number);
-        if kind != MetricKind::Number && function != WindowFunction::Count {
-            let found = format!("{name}() of a metric whose values are {}", kind.noun());
-            return self.refuse(&operand.span, found, "count() takes every metric");
-        }
-        Some(Window { function, metric: self.metric(metric, &arguments[0].span)?, span_us })
-    }
-
-    /// `threshold('level_high', 2.5 m)`.
-    fn threshold(
-        &mut self,
-        operand: &syntax::Operand,
-        arguments: &[syntax::Operand],
-        subject: &OperandType,
-    ) -> Option<Operand> {
-        let [
-            syntax::Operand { kind: OperandKind::Text(name), .. },
-            syntax::Operand { kind: OperandKind::Number { decimal, unit }, span },
-        ] = arguments
-        else {
-            let help = "a name and a default would do: threshold('level_high', 2.5 m)";
-            return self.refuse(&operand.span, "threshold() of other arguments", help);
-        };
-        self.of_kind(operand, subject, MetricKind::Number)?;
-        let default = self.limit(decimal, unit.as_deref(), span, subject)?;
-        let threshold =
-            Threshold { name: name.clone(), default, unit: subject.unit.clone(), form: subject.form };
-        self.check_registry(&threshold, &operand.span)?;
-        let known = self.thresholds.iter().position(|known| *known == threshold);
-        Some(Operand::Threshold(known.unwrap_or_else(|| {
-            self.thresholds.push(threshold);
-            self.thresholds.len() - 1
-        })))
-    }
-
-    /// Every value that the registry has of a threshold converts.
-    fn check_registry(&mut self, threshold: &Threshold, span: &Range<usize>) -> Option<()> {
-        if !self.around.checked.insert(threshold.key()) {
-            return Some(());
-        }
-        let Registry { devices, models, .. } = self.around.registry;
-        let of_devices = devices.iter().map(|(id, device)| ("device", id, &device.thresholds));
-        let of_models = models.iter().map(|(id, model)| ("model", id, &model.thresholds));
-        let mut findings = Vec::new();
-        for (kind, id, thresholds) in of_models.chain(of_devices) {
-            let Some(written) = thresholds.get(&threshold.name) else {
-                continue;
-            };
-            if let Err(finding) = threshold.convert(self.around.catalog, written, span) {
-                let found = format!("the threshold {} of the {kind} {id}: {}", threshold.name, finding.found);
-                findings.push(Finding { found, ..finding });
-            }
-        }
-        let is_good = findings.is_empty();
-        self.errors.extend(findings);
-        is_good.then_some(())
-    }
-
-    fn zone(&mut self, operand: &syntax::Operand) -> Option<usize> {
-        let name = match &operand.kind {
-            OperandKind::Call { function, arguments } if function == "zone" => match arguments.as_slice() {
-                [syntax::Operand { kind: OperandKind::Text(name), .. }] => Some(name),
-                _ => None,
-            },
-            _ => None,
-        };
-        let Some(name) = name else {
-            return self.refuse(
-                &operand.span,
-                "what is no zone",
-                "write for example inside zone('old town')",
-            );
-        };
-        if !self.around.registry.zones.contains_key(name) {
-            let known: Vec<&str> = self.around.registry.zones.keys().take(8).map(String::as_str).collect();
-            let help = if known.is_empty() {
-                "the registry has no zones: add it to the registry's zones".to_owned()
-            } else {
-                format!("a zone of the registry would do, such as {}", known.join(", "))
-            };
-            return self.refuse(
-                &operand.span,
-                format!("the zone '{name}', which the registry does not have"),
-                help,
-            );
-        }
-        if let Some(zone) = self.zones.iter().position(|known| known == name) {
-            return Some(zone);
-        }
-        self.zones.push(name.clone());
-        Some(self.zones.len() - 1)
-    }
-
-    fn refuse<T>(
+    pub(crate) fn refuse<T>(
         &mut self,
         span: &Range<usize>,
         found: impl Into<String>,
@@ -451,13 +360,5 @@ impl<'r, 'a> Resolver<'r, 'a> {
     ) -> Option<T> {
         self.errors.push(Finding::new(span.clone(), found, help));
         None
-    }
-}
-
-/// A span of time as an argument, which reads as a number with its unit.
-fn span_us(operand: &syntax::Operand) -> Option<i64> {
-    match &operand.kind {
-        OperandKind::Number { decimal, unit: Some(unit) } => duration::parse_us(&format!("{decimal}{unit}")),
-        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use model::Severity;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::condition::{Condition, Operand, Test, Value, Values, Window, shortest_decimal};
+use crate::condition::{Condition, Operand, Test, Value, Values, shortest_decimal};
 use crate::condition_text::{InForce, ThresholdOrigin, condition_text};
 use crate::diagnostic::Finding;
 use crate::duration;
@@ -15,6 +15,7 @@ use crate::limit::{LimitForm, WrittenLimit};
 use crate::resolve::MetricCatalog;
 use crate::schedule::Schedule;
 use crate::selector::Selector;
+use crate::window_function::Window;
 
 /// A rule as a rule set keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

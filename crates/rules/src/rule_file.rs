@@ -68,6 +68,7 @@ impl RuleSource {
                 time_zone: options.time_zone,
                 unknown: HashSet::new(),
                 checked: HashSet::new(),
+                time_zones: HashMap::new(),
             },
             rules_max: options.rules_max,
             rules: Vec::new(),

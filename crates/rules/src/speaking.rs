@@ -246,9 +246,17 @@ impl Core {
         Some(Due { due_us, rule: state.rule, device: state.device, stamp_us, what: DueWhat::Edge(id) })
     }
 
+    /// A timer comes before an edge of the same stamp: an episode does not hold the instant of its resolve.
     fn order(&self, a: &Due, b: &Due) -> std::cmp::Ordering {
         let device_id = |due: &Due| &self.devices.get(due.device).id;
-        (a.due_us, a.rule, device_id(a), a.stamp_us).cmp(&(b.due_us, b.rule, device_id(b), b.stamp_us))
+        let is_edge = |due: &Due| matches!(due.what, DueWhat::Edge(_));
+        (a.due_us, a.rule, device_id(a), a.stamp_us, is_edge(a)).cmp(&(
+            b.due_us,
+            b.rule,
+            device_id(b),
+            b.stamp_us,
+            is_edge(b),
+        ))
     }
 
     fn speak_timer(&mut self, id: StateId, clock_us: i64, sink: &mut impl Sink) {

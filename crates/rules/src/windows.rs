@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::condition::WindowFunction;
 use crate::exact_sum::ExactSum;
+use crate::window_function::WindowFunction;
 
 /// One reading of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]

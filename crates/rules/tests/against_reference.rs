@@ -11,7 +11,7 @@ use log::{EPOCH_US, RuleSets, TestReading, TestRecord, apply, config, restart};
 use model::proto::{Quality, reading::Value};
 use model::{Alert, AlertState};
 use proptest::prelude::*;
-use reference::{Condition, Reference, ReferenceRule, Said};
+use reference::{Cause, Condition, Reference, ReferenceRule, Said};
 use urban_neuron_rules::{Evaluator, LoadOptions, RuleSet, RuleSource};
 
 const SECOND_US: i64 = 1_000_000;
@@ -26,15 +26,27 @@ fn comparison() -> impl Strategy<Value = Condition> {
         .prop_map(|(metric, symbol, limit)| Condition::Compare(metric, symbol, limit.into()))
 }
 
+fn window() -> impl Strategy<Value = Condition> {
+    let function =
+        proptest::sample::select(vec!["avg", "min", "max", "sum", "count", "delta", "rate", "increase"]);
+    let symbol = proptest::sample::select(vec![">", ">=", "<", "="]);
+    let span_s = proptest::sample::select(vec![2, 5, 20, 90]);
+    (function, metric(), span_s, symbol, 0..5_i32).prop_map(|(function, metric, span_s, symbol, limit)| {
+        Condition::Window(function, metric, span_s, symbol, limit.into())
+    })
+}
+
 fn condition() -> impl Strategy<Value = Condition> {
     let leaf = prop_oneof![
         8 => comparison(),
         1 => proptest::sample::select(vec!["on", "off"]).prop_map(|text| Condition::Text("x", text)),
         1 => metric().prop_map(Condition::Missing),
+        2 => window(),
     ];
     let pair = (comparison(), leaf.clone()).boxed();
     prop_oneof![
         6 => comparison(),
+        2 => window(),
         1 => leaf,
         1 => pair.clone().prop_map(|(a, b)| Condition::And(a.into(), b.into())),
         1 => pair.prop_map(|(a, b)| Condition::Or(a.into(), b.into())),
@@ -49,22 +61,35 @@ fn span_us() -> impl Strategy<Value = i64> {
 fn rule() -> impl Strategy<Value = ReferenceRule> {
     let spans = (span_us(), span_us(), span_us(), proptest::sample::select(vec![20, 60, 3_600]));
     let domain = proptest::option::weighted(0.3, proptest::sample::select(vec!["p", "q"]));
-    (0..6_u8, condition(), proptest::option::of(condition()), spans, proptest::bool::weighted(0.2), domain)
-        .prop_map(
-            |(id, when, clear, (for_us, clear_for_us, silence_grace_us, max_age), takes_any, domain)| {
-                ReferenceRule {
-                    id: format!("r{id}"),
-                    when,
-                    clear,
-                    for_us,
-                    clear_for_us,
-                    max_age_us: max_age * SECOND_US,
-                    silence_grace_us,
-                    takes_any,
-                    domain,
-                }
-            },
-        )
+    let hits = proptest::sample::select(vec![(1, 1), (1, 1), (1, 1), (2, 3), (2, 2)]);
+    let active = proptest::sample::select(vec![
+        vec![],
+        vec![],
+        vec![],
+        vec![(1, 3)],
+        vec![(0, 1), (2, 3)],
+        vec![(1, 2), (3, 4), (5, 6)],
+    ]);
+    let absent_s = proptest::sample::select(vec![3, 10, 40]);
+    let absent = proptest::option::weighted(0.15, (absent_s, proptest::option::of(metric())));
+    let of_conditions =
+        (condition(), proptest::option::of(condition()), spans, proptest::bool::weighted(0.2));
+    (0..6_u8, of_conditions, domain, hits, active, absent).prop_map(
+        |(id, (when, clear, spans, takes_any), domain, hits, active, absent)| ReferenceRule {
+            id: format!("r{id}"),
+            when,
+            clear,
+            for_us: spans.0,
+            clear_for_us: spans.1,
+            max_age_us: spans.3 * SECOND_US,
+            silence_grace_us: spans.2,
+            takes_any,
+            domain,
+            hits,
+            active,
+            absent: absent.map(|(seconds, metric)| (seconds * SECOND_US, metric)),
+        },
+    )
 }
 
 /// Rules with ids of their own, each of which loads.
@@ -91,18 +116,38 @@ fn load(rules: &[ReferenceRule]) -> Option<RuleSet> {
 fn rule_text(rule: &ReferenceRule) -> String {
     let seconds = |us: i64| format!("\"{}s\"", us / SECOND_US);
     let mut text = format!("[[rule]]\nid = \"{}\"\ntitle = \"t\"\nseverity = \"info\"\n", rule.id);
+    if let Some((span_us, metric)) = rule.absent {
+        text += &format!("absent = {}\n", seconds(span_us));
+        text += &metric.map_or(String::new(), |metric| format!("metric = \"{metric}\"\n"));
+    } else {
+        text += &keys_of_conditions(rule);
+    }
+    text + &rule.domain.map_or(String::new(), |domain| format!("where = \"domain = '{domain}'\"\n"))
+}
+
+fn keys_of_conditions(rule: &ReferenceRule) -> String {
+    let seconds = |us: i64| format!("\"{}s\"", us / SECOND_US);
+    let mut text = String::new();
     text += &format!("when = \"{}\"\n", rule.when.text());
     text += &rule.clear.as_ref().map_or(String::new(), |clear| format!("clear = \"{}\"\n", clear.text()));
     text += &format!("for = {}\nclear_for = {}\n", seconds(rule.for_us), seconds(rule.clear_for_us));
     text += &format!("max_age = {}\n", seconds(rule.max_age_us));
     text += &format!("silence_grace = {}\n", seconds(rule.silence_grace_us));
     text += if rule.takes_any { "quality = \"any\"\n" } else { "" };
-    text + &rule.domain.map_or(String::new(), |domain| format!("where = \"domain = '{domain}'\"\n"))
+    text += &format!("hits = \"{} of {}\"\n", rule.hits.0, rule.hits.1);
+    let spans = rule.active.iter().map(|(from, to)| format!("\"Mon 00:{from:02}-00:{to:02}\""));
+    let spans: Vec<String> = spans.collect();
+    if !spans.is_empty() {
+        text += &format!("active = [{}]\ntime_zone = \"UTC\"\n", spans.join(", "));
+    }
+    text
 }
 
 #[derive(Clone, Debug)]
 enum Event {
     Message { device: usize, domain: bool, readings: Vec<(&'static str, Option<Value>, i64, Quality)> },
+    Historical,
+    Offline(usize),
     Tick,
     Heartbeat,
     RuleSet(usize),
@@ -127,6 +172,8 @@ fn event(sets: usize) -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => (0..2_usize, proptest::bool::weighted(0.2), readings)
             .prop_map(|(device, domain, readings)| Event::Message { device, domain, readings }),
+        1 => Just(Event::Historical),
+        1 => (0..2_usize).prop_map(Event::Offline),
         1 => Just(Event::Tick),
         1 => Just(Event::Heartbeat),
         1 => (0..sets).prop_map(Event::RuleSet),
@@ -139,6 +186,11 @@ fn records(events: Vec<(i64, Event)>) -> Vec<TestRecord> {
     for (passed, event) in events {
         log_time_us += passed * SECOND_US;
         records.push(match event {
+            Event::Historical => message(log_time_us, records.len(), "a", "x", Value::Number(3.0), true),
+            Event::Offline(device) => {
+                let value = Value::Text("offline".into());
+                message(log_time_us, records.len(), ["a", "b"][device], "status", value, false)
+            }
             Event::Tick => TestRecord::Tick { log_time_us },
             Event::Heartbeat => TestRecord::Heartbeat { log_time_us },
             Event::RuleSet(n) => TestRecord::RuleSet { log_time_us, n: n as u64 },
@@ -163,6 +215,31 @@ fn records(events: Vec<(i64, Event)>) -> Vec<TestRecord> {
         });
     }
     records
+}
+
+fn message(
+    log_time_us: i64,
+    offset: usize,
+    device: &str,
+    metric: &str,
+    value: Value,
+    is_historical: bool,
+) -> TestRecord {
+    TestRecord::Telemetry {
+        log_time_us,
+        device: device.into(),
+        event_id: (offset as u128).to_be_bytes(),
+        domain: "p".into(),
+        place: None,
+        is_historical,
+        readings: vec![TestReading {
+            metric: metric.into(),
+            value: Some(value),
+            unit: String::new(),
+            observed_at_us: log_time_us,
+            quality: Quality::Good,
+        }],
+    }
 }
 
 /// What the evaluator says, restarted before every record of `restarts`.
@@ -190,7 +267,8 @@ fn said(alert: &Alert) -> Said {
         raised_us: us(&alert.raised_at),
         resolved_us: alert.resolved_at.as_ref().map(us),
         reason: alert.reason.clone(),
-        cause: (0, 0),
+        cause: Cause::Silence(0),
+        edge_us: None,
         evidence,
     }
 }
@@ -208,8 +286,14 @@ fn time_us(text: &str) -> i64 {
 fn id_of(said: &Said) -> String {
     use sha2::{Digest, Sha256};
     let mut bytes = format!("{}\0{}\0", said.rule, said.device).into_bytes();
-    bytes.extend((said.cause.0 as u128).to_be_bytes());
-    bytes.extend(said.cause.1.to_be_bytes());
+    match said.cause {
+        Cause::Reading(offset, index) => {
+            bytes.extend((offset as u128).to_be_bytes());
+            bytes.extend(index.to_be_bytes());
+        }
+        Cause::Silence(last_us) => bytes.extend(last_us.to_be_bytes()),
+    }
+    bytes.extend(said.edge_us.into_iter().flat_map(i64::to_be_bytes));
     Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -235,7 +319,7 @@ proptest! {
         let alerts = evaluate(&records, &stored, |_| false);
         let ids: Vec<String> = alerts.iter().map(|alert| alert.alert_id.clone()).collect();
         prop_assert_eq!(ids, reference.out.iter().map(id_of).collect::<Vec<_>>());
-        let expected: Vec<Said> = reference.out.iter().map(|said| Said { cause: (0, 0), ..said.clone() }).collect();
+        let expected: Vec<Said> = reference.out.iter().map(|said| Said { cause: Cause::Silence(0), edge_us: None, ..said.clone() }).collect();
         prop_assert_eq!(alerts.iter().map(said).collect::<Vec<_>>(), expected);
         for alert in &alerts {
             prop_assert_eq!(alert.state == AlertState::Resolved, alert.resolved_at.is_some());

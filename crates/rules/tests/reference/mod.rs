@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::proto::{Quality, reading::Value};
 
-use crate::log::{TestReading, TestRecord};
+use crate::log::{EPOCH_US, TestReading, TestRecord};
 
 /// A condition as the reference reads it.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub(crate) enum Condition {
     Compare(&'static str, &'static str, f64),
     Text(&'static str, &'static str),
     Missing(&'static str),
+    /// Function, metric, span in seconds, comparison, limit.
+    Window(&'static str, &'static str, i64, &'static str, f64),
     And(Box<Condition>, Box<Condition>),
     Or(Box<Condition>, Box<Condition>),
     Not(Box<Condition>),
@@ -30,6 +32,20 @@ pub(crate) struct ReferenceRule {
     pub(crate) silence_grace_us: i64,
     pub(crate) takes_any: bool,
     pub(crate) domain: Option<&'static str>,
+    /// Needed, of.
+    pub(crate) hits: (usize, usize),
+    /// Minutes of Monday, UTC; always where there are none.
+    pub(crate) active: Vec<(i64, i64)>,
+    /// A dead-man: its span and metric; then nothing above but the domain counts.
+    pub(crate) absent: Option<(i64, Option<&'static str>)>,
+}
+
+/// What the alert id is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cause {
+    /// Offset and index.
+    Reading(i64, u32),
+    Silence(i64),
 }
 
 /// What is said, as far as it is compared.
@@ -41,8 +57,9 @@ pub(crate) struct Said {
     pub(crate) raised_us: i64,
     pub(crate) resolved_us: Option<i64>,
     pub(crate) reason: Option<String>,
-    /// Offset and index of the reading in the alert id.
-    pub(crate) cause: (i64, u32),
+    pub(crate) cause: Cause,
+    /// The opening edge in the alert id.
+    pub(crate) edge_us: Option<i64>,
     /// Offset and index of each reading of the evidence.
     pub(crate) evidence: Vec<(i64, u32)>,
 }
@@ -66,6 +83,16 @@ enum Phase {
 struct State {
     phase: Phase,
     said: Said,
+    is_said: bool,
+    /// Edges up to here are passed.
+    cursor_us: i64,
+    evaluated_us: i64,
+}
+
+/// What a condition is evaluated on.
+struct Seen<'a> {
+    value: &'a dyn Fn(&str) -> Option<Value>,
+    window: &'a dyn Fn(&str, &str, i64) -> Option<f64>,
 }
 
 #[derive(Default)]
@@ -76,6 +103,13 @@ pub(crate) struct Reference {
     domains: HashMap<String, String>,
     states: BTreeMap<(String, String), State>,
     stamps: HashMap<(String, String), i64>,
+    /// Every reading that was in place, by (device, metric, any).
+    history: HashMap<(String, String, bool), Vec<Placed>>,
+    hits: HashMap<(String, String), Vec<bool>>,
+    /// Clocks at the records of gateways.
+    gateways: Vec<i64>,
+    /// By (rule, device): the clock of the last sign of life, and what is said to be missed.
+    watches: BTreeMap<(String, String), (i64, Option<Said>)>,
     pub(crate) out: Vec<Said>,
 }
 
@@ -85,6 +119,9 @@ impl Condition {
             Condition::Compare(metric, comparison, limit) => format!("{metric} {comparison} {limit}"),
             Condition::Text(metric, text) => format!("{metric} = '{text}'"),
             Condition::Missing(metric) => format!("{metric} is missing"),
+            Condition::Window(function, metric, span_s, comparison, limit) => {
+                format!("{function}({metric}, {span_s}s) {comparison} {limit}")
+            }
             Condition::And(a, b) => format!("({}) and ({})", a.text(), b.text()),
             Condition::Or(a, b) => format!("({}) or ({})", a.text(), b.text()),
             Condition::Not(a) => format!("not ({})", a.text()),
@@ -93,49 +130,111 @@ impl Condition {
 
     fn metrics(&self) -> Vec<&'static str> {
         match self {
-            Condition::Compare(metric, ..) | Condition::Text(metric, _) | Condition::Missing(metric) => {
-                vec![metric]
-            }
+            Condition::Compare(metric, ..)
+            | Condition::Text(metric, _)
+            | Condition::Missing(metric)
+            | Condition::Window(_, metric, ..) => vec![metric],
             Condition::And(a, b) | Condition::Or(a, b) => [a.metrics(), b.metrics()].concat(),
             Condition::Not(a) => a.metrics(),
         }
     }
 
-    fn truth(&self, value: &dyn Fn(&str) -> Option<Value>) -> Option<bool> {
+    fn truth(&self, seen: &Seen<'_>) -> Option<bool> {
         match self {
-            Condition::Missing(metric) => Some(value(metric).is_none()),
-            Condition::Text(metric, text) => match value(metric)? {
+            Condition::Missing(metric) => Some((seen.value)(metric).is_none()),
+            Condition::Text(metric, text) => match (seen.value)(metric)? {
                 Value::Text(found) => Some(found == *text),
                 _ => None,
             },
             Condition::Compare(metric, comparison, limit) => {
-                let Value::Number(number) = value(metric)? else { return None };
-                Some(match *comparison {
-                    ">" => number > *limit,
-                    ">=" => number >= *limit,
-                    "<" => number < *limit,
-                    "<=" => number <= *limit,
-                    "=" => number == *limit,
-                    _ => number != *limit,
-                })
+                let Value::Number(number) = (seen.value)(metric)? else { return None };
+                Some(compare(number, comparison, *limit))
             }
-            Condition::And(a, b) => match (a.truth(value), b.truth(value)) {
+            Condition::Window(function, metric, span_s, comparison, limit) => {
+                let number = (seen.window)(function, metric, span_s * 1_000_000)?;
+                Some(compare(number, comparison, *limit))
+            }
+            Condition::And(a, b) => match (a.truth(seen), b.truth(seen)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             },
-            Condition::Or(a, b) => match (a.truth(value), b.truth(value)) {
+            Condition::Or(a, b) => match (a.truth(seen), b.truth(seen)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
-            Condition::Not(a) => a.truth(value).map(|truth| !truth),
+            Condition::Not(a) => a.truth(seen).map(|truth| !truth),
         }
     }
 }
 
+fn compare(number: f64, comparison: &str, limit: f64) -> bool {
+    match comparison {
+        ">" => number > limit,
+        ">=" => number >= limit,
+        "<" => number < limit,
+        "<=" => number <= limit,
+        "=" => number == limit,
+        _ => number != limit,
+    }
+}
+
+/// A window function over (time, value) in order of time; the numbers of the tests are halves, so sums are exact.
+fn window(function: &str, readings: &[(i64, Value)]) -> Option<f64> {
+    if function == "count" {
+        return Some(readings.len() as f64);
+    }
+    let number = |value: &Value| match value {
+        Value::Number(number) => Some(*number),
+        _ => None,
+    };
+    let numbers = readings.iter().map(|(_, value)| number(value)).collect::<Option<Vec<f64>>>()?;
+    let sum: f64 = numbers.iter().sum();
+    let (first, last) = (numbers.first().copied(), numbers.last().copied());
+    match function {
+        "sum" => Some(sum),
+        "avg" => first.map(|_| sum / numbers.len() as f64),
+        "min" => numbers.iter().copied().reduce(f64::min),
+        "max" => numbers.iter().copied().reduce(f64::max),
+        "delta" if numbers.len() > 1 => Some(last? - first?),
+        "rate" if numbers.len() > 1 => {
+            Some((last? - first?) / ((readings.last()?.0 - readings.first()?.0) as f64 / 1e6))
+        }
+        "increase" if numbers.len() > 1 => {
+            let rises =
+                numbers.windows(2).map(|pair| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] });
+            Some(rises.sum())
+        }
+        _ => None,
+    }
+}
+
 impl ReferenceRule {
+    /// Every edge near the time of the tests, as (instant, opening).
+    fn edges(&self) -> Vec<(i64, bool)> {
+        const WEEK_US: i64 = 7 * 86_400_000_000;
+        let in_week = self.active.iter().flat_map(|(from, to)| [(*from, true), (*to, false)]);
+        let in_week: Vec<_> = in_week.collect();
+        let instant = |week: i64, minute: i64| EPOCH_US + week * WEEK_US + minute * 60_000_000;
+        (-1..=1)
+            .flat_map(|week| in_week.iter().map(move |(minute, opens)| (instant(week, *minute), *opens)))
+            .collect()
+    }
+
+    fn next_edge(&self, after_us: i64) -> Option<(i64, bool)> {
+        self.edges().into_iter().find(|(at_us, _)| *at_us > after_us)
+    }
+
+    fn is_active(&self, at_us: i64) -> bool {
+        let last = self.edges().into_iter().rev().find(|(edge_us, _)| *edge_us <= at_us);
+        self.active.is_empty() || last.is_some_and(|(_, opens)| opens)
+    }
+
     fn metrics(&self) -> Vec<&'static str> {
+        if self.absent.is_some() {
+            return Vec::new();
+        }
         let mut metrics = self.when.metrics();
         metrics.extend(self.clear.iter().flat_map(Condition::metrics));
         let mut seen = Vec::new();
@@ -150,17 +249,25 @@ impl ReferenceRule {
 
     /// All but what describes it.
     fn meaning(&self) -> String {
-        format!("{self:?}")
+        match self.absent {
+            Some(absent) => format!("{absent:?} {:?}", self.domain),
+            None => format!("{self:?}"),
+        }
     }
 }
 
 impl Reference {
     pub(crate) fn apply(&mut self, offset: i64, record: &TestRecord, sets: &[Vec<ReferenceRule>]) {
         self.clock_us = self.clock_us.max(record.log_time_us());
-        self.timers();
+        if matches!(record, TestRecord::Telemetry { .. } | TestRecord::Heartbeat { .. }) {
+            self.gateways.push(self.clock_us);
+        }
+        while self.do_first_due() {}
         match record {
+            TestRecord::Telemetry { is_historical: true, .. } => {}
             TestRecord::Telemetry { device, domain, readings, .. } => {
                 self.domains.insert(device.clone(), domain.clone());
+                self.hear(device, readings);
                 self.telemetry(offset, device, readings);
             }
             TestRecord::RuleSet { n, .. } => self.rule_set(offset, &sets[*n as usize]),
@@ -168,23 +275,107 @@ impl Reference {
         }
     }
 
-    fn timers(&mut self) {
+    /// Does the first of all timers, edges and missed signs of life that the clock has passed.
+    fn do_first_due(&mut self) -> bool {
+        // (due, rule, device, stamp, is edge)
         let mut due = Vec::new();
         for ((id, device), state) in &self.states {
             let rule = &self.rules[id].0;
-            let (since_us, wait_us) = match state.phase {
-                Phase::Pending(_, clock_us) => (clock_us, rule.for_us),
-                Phase::Clearing(_, clock_us) => (clock_us, rule.clear_for_us),
-                Phase::Firing => continue,
+            let timer = match state.phase {
+                Phase::Pending(t0, clock_us) => Some((clock_us + rule.for_us, t0 + rule.for_us)),
+                Phase::Clearing(t1, clock_us) => Some((clock_us + rule.clear_for_us, t1 + rule.clear_for_us)),
+                Phase::Firing => None,
             };
-            let due_us = since_us + wait_us + rule.silence_grace_us;
-            if self.clock_us > due_us {
-                due.push((due_us, id.clone(), device.clone()));
+            if let Some((from_us, stamp_us)) = timer {
+                due.push((from_us + rule.silence_grace_us, id, device, stamp_us, false));
+            }
+            if let Some((edge_us, _)) = self.open_edge(id, device)
+                && timer.is_none_or(|(_, stamp_us)| stamp_us >= edge_us)
+            {
+                let from_us = edge_us.max(state.evaluated_us);
+                due.push((from_us + rule.silence_grace_us, id, device, edge_us, true));
             }
         }
-        due.sort();
-        for (_, id, device) in due {
+        for ((id, device), (last_us, missed)) in &self.watches {
+            if missed.is_none()
+                && let Some(at_us) = self.over_at(*last_us, self.rules[id].0.absent.unwrap().0)
+            {
+                due.push((at_us, id, device, at_us, false));
+            }
+        }
+        due.retain(|(due_us, ..)| self.clock_us > *due_us);
+        let Some((_, id, device, stamp_us, is_edge)) = due.into_iter().min() else { return false };
+        let (id, device) = key(id, device);
+        if self.watches.contains_key(&(id.clone(), device.clone())) {
+            self.miss(&id, &device, stamp_us);
+        } else if is_edge {
+            self.pass_edge(&id, &device);
+        } else {
             self.speak(&id, &device);
+        }
+        true
+    }
+
+    /// The instant at which live time since `last_us` went over the span, if it did.
+    fn over_at(&self, last_us: i64, span_us: i64) -> Option<i64> {
+        let mut alive_us = 0;
+        for pair in self.gateways.windows(2) {
+            if pair[1] - pair[0] > 30_000_000 || pair[1] <= last_us {
+                continue;
+            }
+            let from_us = pair[0].max(last_us);
+            if alive_us + pair[1] - from_us > span_us {
+                return Some(from_us + span_us - alive_us);
+            }
+            alive_us += pair[1] - from_us;
+        }
+        None
+    }
+
+    fn miss(&mut self, id: &str, device: &str, at_us: i64) {
+        let stamp_us = at_us.max(self.stamps.get(&key(id, device)).copied().unwrap_or(i64::MIN));
+        let (last_us, missed) = self.watches.get_mut(&key(id, device)).unwrap();
+        let said = Said {
+            rule: id.to_owned(),
+            device: device.to_owned(),
+            started_us: *last_us,
+            raised_us: stamp_us,
+            resolved_us: None,
+            reason: None,
+            cause: Cause::Silence(*last_us),
+            edge_us: None,
+            evidence: Vec::new(),
+        };
+        *missed = Some(said.clone());
+        self.out.push(said);
+    }
+
+    fn hear(&mut self, device: &str, readings: &[TestReading]) {
+        let is_offline = |reading: &TestReading| {
+            reading.metric == "status" && reading.value == Some(Value::Text("offline".into()))
+        };
+        if readings.iter().all(is_offline) {
+            return;
+        }
+        for (id, (rule, _)) in self.rules.clone() {
+            let Some((_, metric)) = rule.absent else { continue };
+            let matches = rule.domain.is_none_or(|domain| self.domains[device] == domain);
+            let has_it = metric.is_none_or(|metric| readings.iter().any(|reading| reading.metric == metric));
+            let is_watched = self.watches.contains_key(&key(&id, device));
+            if has_it && (matches || is_watched) {
+                self.end_watch(&id, device, None);
+                if matches {
+                    self.watches.insert(key(&id, device), (self.clock_us, None));
+                }
+            }
+        }
+    }
+
+    fn end_watch(&mut self, id: &str, device: &str, reason: Option<&str>) {
+        if let Some((_, Some(said))) = self.watches.remove(&key(id, device)) {
+            let at_us = self.clock_us.max(said.raised_us);
+            self.stamps.insert(key(id, device), at_us);
+            self.out.push(Said { resolved_us: Some(at_us), reason: reason.map(str::to_owned), ..said });
         }
     }
 
@@ -199,20 +390,67 @@ impl Reference {
     }
 
     fn raise(&mut self, id: &str, device: &str, at_us: i64) {
-        let last_us = self.stamps.get(&key(id, device)).copied().unwrap_or(i64::MIN);
         let state = self.states.get_mut(&key(id, device)).unwrap();
         state.phase = Phase::Firing;
-        state.said.raised_us = at_us.max(last_us);
+        state.cursor_us = at_us;
+        if self.rules[id].0.is_active(at_us) {
+            self.say_raised(id, device, at_us, None);
+        }
+    }
+
+    fn say_raised(&mut self, id: &str, device: &str, at_us: i64, edge_us: Option<i64>) {
+        let stamp_us = at_us.max(self.stamps.get(&key(id, device)).copied().unwrap_or(i64::MIN));
+        if self.rules[id].0.next_edge(at_us).is_some_and(|(closing_us, _)| stamp_us >= closing_us) {
+            return;
+        }
+        let state = self.states.get_mut(&key(id, device)).unwrap();
+        state.said.raised_us = stamp_us;
+        state.said.edge_us = edge_us;
+        state.is_said = true;
         self.out.push(state.said.clone());
     }
 
+    /// The next edge of an episode that is open.
+    fn open_edge(&self, id: &str, device: &str) -> Option<(i64, bool)> {
+        let state = self.states.get(&key(id, device))?;
+        let is_open = !matches!(state.phase, Phase::Pending(..));
+        self.rules[id].0.next_edge(state.cursor_us).filter(|_| is_open)
+    }
+
+    fn pass_edge(&mut self, id: &str, device: &str) {
+        let (edge_us, opens) = self.open_edge(id, device).unwrap();
+        self.states.get_mut(&key(id, device)).unwrap().cursor_us = edge_us;
+        if opens {
+            self.say_raised(id, device, edge_us, Some(edge_us));
+        } else {
+            self.say_resolved(id, device, edge_us, Some("schedule_ended"));
+        }
+    }
+
+    fn edges_before(&mut self, id: &str, device: &str, stamp_us: i64) {
+        while let Some((edge_us, opens)) = self.open_edge(id, device)
+            && (edge_us < stamp_us || edge_us == stamp_us && !opens)
+        {
+            self.pass_edge(id, device);
+        }
+    }
+
+    fn say_resolved(&mut self, id: &str, device: &str, at_us: i64, reason: Option<&str>) {
+        let state = self.states.get_mut(&key(id, device)).unwrap();
+        if std::mem::take(&mut state.is_said) {
+            let at_us = at_us.max(state.said.raised_us);
+            let reason = reason.map(str::to_owned);
+            self.out.push(Said { resolved_us: Some(at_us), reason, ..state.said.clone() });
+            self.stamps.insert(key(id, device), at_us);
+        }
+    }
+
     fn resolve(&mut self, id: &str, device: &str, at_us: i64, reason: Option<&str>) {
-        let mut said = self.states.remove(&key(id, device)).unwrap().said;
-        let at_us = at_us.max(said.raised_us);
-        said.resolved_us = Some(at_us);
-        said.reason = reason.map(str::to_owned);
-        self.stamps.insert(key(id, device), at_us);
-        self.out.push(said);
+        if reason.is_none() {
+            self.edges_before(id, device, at_us);
+        }
+        self.say_resolved(id, device, at_us, reason);
+        self.states.remove(&key(id, device));
     }
 
     fn telemetry(&mut self, offset: i64, device: &str, readings: &[TestReading]) {
@@ -230,7 +468,11 @@ impl Reference {
                     let is_late = self.places.get(&place).is_some_and(|placed| at_us < placed.at_us);
                     if (is_any || reading.quality == Quality::Good) && !is_late {
                         let index = index as u32;
-                        self.places.insert(place, Placed { at_us, value: value.clone(), offset, index });
+                        let in_place = Placed { at_us, value: value.clone(), offset, index };
+                        let history = self.history.entry(place.clone()).or_default();
+                        history.retain(|before| before.at_us != at_us);
+                        history.push(in_place.clone());
+                        self.places.insert(place, in_place);
                         placed.push((reading.metric.clone(), is_any, index));
                     }
                 }
@@ -262,15 +504,31 @@ impl Reference {
                 .filter(|placed| now_us - placed.at_us <= rule.max_age_us)
                 .map(|placed| placed.value.clone())
         };
-        let r = rule.when.truth(&fresh);
-        let c = match &rule.clear {
-            Some(clear) => clear.truth(&fresh),
-            None => r.map(|r| !r),
+        let over = |function: &str, metric: &str, span_us: i64| {
+            let history = self.history.get(&(device.to_owned(), metric.to_owned(), rule.takes_any));
+            let is_in = |placed: &&Placed| {
+                placed.offset >= since && now_us - span_us < placed.at_us && placed.at_us <= now_us
+            };
+            let readings = history.into_iter().flatten().filter(is_in);
+            window(function, &readings.map(|placed| (placed.at_us, placed.value.clone())).collect::<Vec<_>>())
         };
+        let seen = Seen { value: &fresh, window: &over };
+        let mut r = rule.when.truth(&seen);
+        let c = rule.clear.as_ref().map(|clear| clear.truth(&seen));
         let evidence =
             metrics.iter().filter_map(|metric| known(metric)).map(|placed| (placed.offset, placed.index));
         let evidence: Vec<_> = evidence.collect();
+        if let Some(is_true) = r {
+            let hits = self.hits.entry(key(id, device)).or_default();
+            hits.push(is_true);
+            r = Some(hits.iter().rev().take(rule.hits.1).filter(|hit| **hit).count() >= rule.hits.0);
+        }
+        let c = c.unwrap_or(r.map(|r| !r));
         self.due_before(id, device, &rule, now_us);
+        self.edges_before(id, device, now_us);
+        if let Some(state) = self.states.get_mut(&key(id, device)) {
+            state.evaluated_us = self.clock_us;
+        }
         self.in_the_state_reached(id, device, &rule, now_us, r, c, (offset, lowest), evidence);
     }
 
@@ -305,10 +563,13 @@ impl Reference {
                     raised_us: t,
                     resolved_us: None,
                     reason: None,
-                    cause,
+                    cause: Cause::Reading(cause.0, cause.1),
+                    edge_us: None,
                     evidence,
                 };
-                self.states.insert(key(id, device), State { phase: Phase::Pending(t, clock_us), said });
+                let phase = Phase::Pending(t, clock_us);
+                let state = State { phase, said, is_said: false, cursor_us: t, evaluated_us: clock_us };
+                self.states.insert(key(id, device), state);
                 if rule.for_us == 0 {
                     self.raise(id, device, t);
                 }
@@ -333,7 +594,9 @@ impl Reference {
     fn rule_set(&mut self, offset: i64, rules: &[ReferenceRule]) {
         let next: BTreeMap<String, ReferenceRule> =
             rules.iter().map(|rule| (rule.id.clone(), rule.clone())).collect();
-        for (id, device) in self.states.keys().cloned().collect::<Vec<_>>() {
+        let mut pairs: Vec<_> = self.states.keys().chain(self.watches.keys()).cloned().collect();
+        pairs.sort();
+        for (id, device) in pairs {
             let reason = match next.get(&id) {
                 None => "rule_removed",
                 Some(rule) if rule.meaning() != self.rules[&id].0.meaning() => "rule_changed",
@@ -342,12 +605,19 @@ impl Reference {
                 }
                 Some(_) => continue,
             };
-            if matches!(self.states[&key(&id, &device)].phase, Phase::Pending(..)) {
-                self.states.remove(&key(&id, &device));
+            if self.watches.contains_key(&key(&id, &device)) {
+                self.end_watch(&id, &device, Some(reason));
             } else {
                 self.resolve(&id, &device, self.clock_us, Some(reason));
             }
         }
+        let is_kept = |id: &String, device: &String| {
+            next.get(id).is_some_and(|rule| {
+                let matches = rule.domain.is_none_or(|domain| self.domains[device] == domain);
+                rule.meaning() == self.rules[id].0.meaning() && matches
+            })
+        };
+        self.hits.retain(|(id, device), _| is_kept(id, device));
         let since_of = |id: &String, rule: &ReferenceRule| match self.rules.get(id) {
             Some((old, since)) if old.meaning() == rule.meaning() => *since,
             _ => offset,
