@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod alerts;
+mod backtest;
 mod check;
 mod config_args;
 mod dead_letters;
@@ -19,6 +20,7 @@ mod log;
 mod logging;
 mod output;
 mod progress_line;
+mod rules;
 mod run;
 mod simulate;
 mod stop_signal;
@@ -72,6 +74,9 @@ enum Command {
     /// What fires now, and what changes
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
+    /// What rules say, before they are in force
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// What was refused, and a second try of it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
@@ -106,6 +111,7 @@ impl Command {
             Command::Lake(command) => command.run(environment),
             Command::Log(command) => command.run(environment),
             Command::Alerts(command) => command.run(environment),
+            Command::Rules(command) => command.run(environment),
             Command::DeadLetters(command) => command.run(environment),
         }
     }

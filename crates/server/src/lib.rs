@@ -7,6 +7,7 @@ pub mod admin;
 pub mod alert_follower;
 pub mod alert_outbox;
 pub mod alert_stream;
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod config;
