@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["demo"],
         &["run"],
@@ -51,6 +51,7 @@ fn every_command_has_help() {
         &["lake", "accept-gap"],
         &["log", "describe"],
         &["log", "drain"],
+        &["rules", "backtest"],
         &["alerts", "list"],
         &["alerts", "watch"],
         &["dead-letters"],
