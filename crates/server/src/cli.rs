@@ -21,6 +21,7 @@ mod logging;
 mod output;
 mod progress_line;
 mod rules;
+mod rules_test;
 mod run;
 mod simulate;
 mod stop_signal;

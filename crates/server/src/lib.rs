@@ -32,6 +32,7 @@ pub mod operations;
 pub mod pipeline;
 pub mod pipeline_stats;
 pub mod registry_files;
+pub mod rule_cases;
 pub mod rule_files;
 pub mod rule_loader;
 pub mod rule_sets;
