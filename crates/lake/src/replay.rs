@@ -25,11 +25,14 @@ pub struct ReplaySpan {
     pub offsets: Range<i64>,
     /// Of the partition clock, microseconds since 1970-01-01T00:00:00Z.
     pub clock_us: Range<i64>,
+    /// Ticks, heartbeats and rule sets only; telemetry is not read.
+    pub is_control_only: bool,
 }
 
 impl ReplaySpan {
     /// All that has landed.
-    pub const ALL: ReplaySpan = ReplaySpan { offsets: 0..i64::MAX, clock_us: i64::MIN..i64::MAX };
+    pub const ALL: ReplaySpan =
+        ReplaySpan { offsets: 0..i64::MAX, clock_us: i64::MIN..i64::MAX, is_control_only: false };
 }
 
 /// Whose messages are wanted; a message of any other device is given as a heartbeat of its gateway, which is all that
@@ -98,7 +101,7 @@ impl Window {
             let next = if range.next - first < 2 * step { range.next } else { first + step };
             let offsets = first.max(span.offsets.start)..next.min(span.offsets.end);
             if !offsets.is_empty() {
-                self.rows.read(disk, range, &offsets)?;
+                self.rows.read(disk, range, &offsets, span.is_control_only)?;
                 if self.give(span, devices, visit).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }

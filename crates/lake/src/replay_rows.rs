@@ -91,12 +91,14 @@ impl ReplayRows {
         disk: &Disk,
         range: &CommitRecord,
         offsets: &Range<i64>,
+        is_control_only: bool,
     ) -> Result<(), Error> {
         self.rows.clear();
         if self.names.memory_bytes() > NAMES_BYTES_MAX {
             self.names = Names::default();
         }
-        for file in &range.files {
+        let wanted = range.files.iter().filter(|file| !is_control_only || file.table == Table::Control);
+        for file in wanted {
             let path = place_of(disk, file)?;
             let parquet = |source| Error::Parquet { path: path.clone(), source };
             let opened = File::open(&path).map_err(io_error("open", &path))?;

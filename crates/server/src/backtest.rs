@@ -40,6 +40,8 @@ pub struct BacktestSpan {
     pub from_us: Option<i64>,
     /// Read up to this clock.
     pub to_us: Option<i64>,
+    /// Only this log partition.
+    pub partition: Option<u32>,
     /// Only devices of this pattern, where `*` stands for any run of characters.
     pub device: Option<String>,
 }
@@ -83,7 +85,8 @@ pub fn backtest(
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Backtest, BacktestError> {
     let mut whole = Backtest::default();
-    for source in lake::sources(root)? {
+    let is_wanted = |source: &Source| span.partition.is_none_or(|wanted| source.log_partition == wanted);
+    for source in lake::sources(root)?.into_iter().filter(is_wanted) {
         replay_partition(root, source, tenant, rules, span, &mut whole, progress)?;
     }
     whole.alerts.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
@@ -109,6 +112,7 @@ fn replay_partition(
     let wanted = ReplaySpan { clock_us, ..ReplaySpan::ALL };
     let is_wanted = span.device.as_deref().map(|pattern| move |device: &str| is_like(device, pattern));
     let mut partition = Partition::new(source, tenant, rules.clone());
+    partition.put_in_force(root, wanted.clock_us.start)?;
     let mut failure = None;
     let mut visit = |record: &Record<'_>, view: &LogRecordView<'_>| {
         if let Err(error) = partition.take(record, view) {
@@ -167,6 +171,26 @@ impl Partition {
         let config = EvaluatorConfig { log_id, partition, tenant: tenant.to_owned() };
         let (evaluator, by_digest) = (Evaluator::new(config), HashMap::new());
         Partition { source, evaluator, rules, by_digest, is_started: false, said: Vec::new() }
+    }
+
+    /// What was in force when the replay begins: the last rule set before it.
+    fn put_in_force(&mut self, root: &Path, start_us: i64) -> Result<(), BacktestError> {
+        if start_us == i64::MIN || !matches!(self.rules, BacktestRules::Live(_)) {
+            return Ok(());
+        }
+        let before = ReplaySpan { clock_us: i64::MIN..start_us, is_control_only: true, ..ReplaySpan::ALL };
+        let mut newest = None;
+        lake::replay(root, self.source, &before, None, &mut |record, view| {
+            if let LogRecordView::RuleSet { digest, .. } = view {
+                newest = Some((record.offset, record.log_time_us, (*digest).to_owned()));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let Some((offset, log_time_us, digest)) = newest else {
+            return Ok(());
+        };
+        let record = Record::new(offset, log_time_us, b"", b"");
+        self.take(&record, &LogRecordView::RuleSet { n: 0, digest: &digest })
     }
 
     fn take(&mut self, record: &Record<'_>, view: &LogRecordView<'_>) -> Result<(), BacktestError> {

@@ -14,6 +14,7 @@ mod dead_letters;
 mod decode;
 mod demo;
 mod deployment;
+mod explain;
 mod failure;
 mod lake;
 mod log;

@@ -17,6 +17,7 @@ pub mod dead_letter;
 pub mod dead_letters;
 pub mod decoders;
 pub mod engine_configs;
+pub mod explanation;
 pub mod failpoints;
 pub mod file_watch;
 pub mod health;

@@ -12,6 +12,7 @@ use model::{Alert, AlertEvent};
 use urban_neuron_server::backtest::{BacktestRules, BacktestSpan, backtest};
 use urban_neuron_server::config::{Config, Sources};
 use urban_neuron_server::engine_configs;
+use urban_neuron_server::explanation::{Verdict, explain};
 use urban_neuron_server::operations::{TopicScan, scan};
 use urban_neuron_server::rule_sets::RuleSets;
 use urban_neuron_server::state_store::StateStore;
@@ -45,8 +46,8 @@ fn urban_neuron(args: &[&str]) -> String {
     text(&ran.stdout)
 }
 
-/// Every event that the evaluator said, in the order of a backtest and without the clock when it was said.
-fn said_live(data_dir: &Path) -> Vec<Alert> {
+/// Every event of the log.
+fn all_events(data_dir: &Path) -> Vec<Alert> {
     let settings = vec![format!("data_dir={:?}", data_dir.display().to_string())];
     let config = Config::load(&Sources { settings, ..Sources::default() }).unwrap();
     let log = EmbeddedLog::open(engine_configs::embedded(&config, |error| panic!("{error}"))).unwrap();
@@ -58,6 +59,16 @@ fn said_live(data_dir: &Path) -> Vec<Alert> {
         })
         .unwrap();
     }
+    alerts
+}
+
+fn events_of(data_dir: &Path, alert_id: &str) -> Vec<Alert> {
+    all_events(data_dir).into_iter().filter(|alert| alert.alert_id == alert_id).collect()
+}
+
+/// Every event that the evaluator said, in the order of a backtest and without the clock when it was said.
+fn said_live(data_dir: &Path) -> Vec<Alert> {
+    let mut alerts = all_events(data_dir);
     alerts.retain(|alert| matches!(alert.event, AlertEvent::Raised | AlertEvent::Resolved));
     alerts.sort_by_key(|alert| {
         let at = alert.resolved_at.clone().unwrap_or_else(|| alert.raised_at.clone());
@@ -86,6 +97,17 @@ fn a_backtest_says_what_was_said_live() {
     let in_force = BacktestRules::Live(RuleSets::new(StateStore::new(&lake)));
     let again = backtest(&lake, "default", &in_force, &BacktestSpan::default(), &mut |_| {}).unwrap();
     assert_eq!(without_clock(again.alerts), live);
+
+    let raise = live.iter().find(|alert| alert.event == AlertEvent::Raised).unwrap();
+    let explained =
+        urban_neuron(&["alerts", "explain", &raise.alert_id, "--data-dir", &data, "--format", "text"]);
+    assert!(explained.ends_with("says it\nconfirmed\n"), "{explained}");
+    let mut forged = events_of(&data_dir, &raise.alert_id).remove(0);
+    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::Confirmed);
+    forged.evidence[0].value = Some(model::AlertValue::Number(-1.0));
+    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::Contradicted);
+    forged.evidence[0].log_offset = i64::MAX - 1;
+    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::NotLanded);
 
     // One device of it says what it said among all.
     let device = live[0].device_id.clone();

@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["demo"],
         &["run"],
@@ -55,6 +55,7 @@ fn every_command_has_help() {
         &["rules", "backtest"],
         &["alerts", "list"],
         &["alerts", "watch"],
+        &["alerts", "explain"],
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],

@@ -87,7 +87,8 @@ impl BacktestArgs {
     }
 
     fn replay(&self, config: &Config, root: &Path, rules: &BacktestRules) -> Result<Backtest, Failure> {
-        let span = BacktestSpan { from_us: self.from, to_us: self.to, device: self.device.clone() };
+        let span =
+            BacktestSpan { from_us: self.from, to_us: self.to, partition: None, device: self.device.clone() };
         // Into a file nobody looks at how far it is.
         let line = std::io::stderr().is_terminal().then(ProgressLine::new);
         let mut say = |progress: &Progress| {
