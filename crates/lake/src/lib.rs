@@ -3,7 +3,7 @@
 //! [`Lake`] opens a root and hands out log partitions; a [`PartitionLander`] takes their records and commits ranges of
 //! them. What has landed is decided by a chain of commit records in the lake itself (`_commits`), put if absent: two
 //! writers on one log partition cannot both land a range, and a writer that died anywhere is continued by the next.
-//! [`verify`] proves it, [`describe`] tells what is there.
+//! [`verify`] proves it, [`describe`] tells what is there, [`replay`] gives it back record by record.
 //!
 //! It knows the envelope and nothing of where records come from: no log, no gateway, no rules. Times are given to it.
 //!
@@ -25,6 +25,9 @@ mod lander;
 mod layout;
 mod names;
 mod open_range;
+mod replay;
+mod replay_message;
+mod replay_rows;
 mod row_group;
 mod rows;
 mod schema;
@@ -38,5 +41,6 @@ pub use error::{Disposition, Error};
 pub use lake::Lake;
 pub use lander::{CommitOutcome, Committed, PartitionLander, Pushed, Start, Undecodable};
 pub use layout::{Source, Table};
+pub use replay::{DeviceFilter, ReplaySpan, WINDOW_ROWS_MAX, replay, sources};
 pub use schema::SCHEMA_VERSION;
 pub use verify::{Problem, Report, verify};

@@ -7,18 +7,22 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod alerts;
+mod backtest;
 mod check;
 mod config_args;
 mod dead_letters;
 mod decode;
 mod demo;
 mod deployment;
+mod explain;
 mod failure;
 mod lake;
 mod log;
 mod logging;
 mod output;
 mod progress_line;
+mod rules;
+mod rules_test;
 mod run;
 mod simulate;
 mod stop_signal;
@@ -72,6 +76,9 @@ enum Command {
     /// What fires now, and what changes
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
+    /// What rules say, before they are in force
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// What was refused, and a second try of it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
@@ -106,6 +113,7 @@ impl Command {
             Command::Lake(command) => command.run(environment),
             Command::Log(command) => command.run(environment),
             Command::Alerts(command) => command.run(environment),
+            Command::Rules(command) => command.run(environment),
             Command::DeadLetters(command) => command.run(environment),
         }
     }

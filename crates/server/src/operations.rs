@@ -63,6 +63,12 @@ pub trait Operations: Send + Sync {
     /// The log or the admin server does not answer.
     fn firing(&self) -> Result<Vec<Alert>, OperationError>;
 
+    /// The events of one alert that the log still holds, in their order; empty for one that it does not know.
+    ///
+    /// # Errors
+    /// The log or the admin server does not answer.
+    fn alert_events(&self, alert_id: &str) -> Result<Vec<Alert>, OperationError>;
+
     /// Every alert event from now on, until `each` breaks or nothing can come any more. `each` is called with `None`
     /// while nothing comes, so that it can notice that nobody listens.
     ///

@@ -28,6 +28,8 @@ pub enum RuleSetsError {
     Digest { n: u64, found: String, expected: String },
     #[error("rule set {n} does not open: {source}")]
     Unreadable { n: u64, source: rules::RuleSetError },
+    #[error("there is no rule set with digest {digest}")]
+    Missing { digest: String },
 }
 
 /// The newest rule set, by number and digest.
@@ -58,6 +60,19 @@ impl RuleSets {
             compiled.pop_first();
         }
         Ok(set)
+    }
+
+    /// The set of a digest, whatever its number; a replay of the lake knows no numbers.
+    ///
+    /// # Errors
+    /// There is none, or it does not open.
+    pub fn with_digest(&self, digest: &str) -> Result<Arc<RuleSet>, RuleSetsError> {
+        for n in self.store.rule_set_numbers()? {
+            if rules::digest_of(&self.store.rule_set(n)?) == digest {
+                return Ok(Arc::new(self.open(n)?));
+            }
+        }
+        Err(RuleSetsError::Missing { digest: digest.to_owned() })
     }
 
     /// # Errors

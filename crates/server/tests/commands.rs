@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["demo"],
         &["run"],
@@ -51,8 +51,11 @@ fn every_command_has_help() {
         &["lake", "accept-gap"],
         &["log", "describe"],
         &["log", "drain"],
+        &["rules", "test"],
+        &["rules", "backtest"],
         &["alerts", "list"],
         &["alerts", "watch"],
+        &["alerts", "explain"],
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],
@@ -191,4 +194,64 @@ fn a_short_demo_keeps_what_it_acknowledged_and_the_commands_read_it() {
     assert_eq!(dead_letters.stdout.lines().count() as u64, figure("dead letters"));
     assert_eq!(log["log_id"].as_str().map(str::len), Some(32));
     assert_eq!(run(&["alerts", "list", "--data-dir", &data_dir]).code, 0);
+}
+
+#[test]
+fn rules_are_tested_by_cases_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    file(
+        "level.toml",
+        "[[rule]]\nid = \"level\"\ntitle = \"t\"\nseverity = \"info\"\nwhen = \"water_level > 70 cm\"\n",
+    );
+    let good = file(
+        "good.toml",
+        r#"
+        rules = ["level.toml"]
+        [[case]]
+        name = "a level rises and falls"
+        records = ["r=1 d=m-1 water_level=0.7", "r=2 d=m-1 water_level=0.71", "r=3 d=m-1 water_level=0.5@2.5"]
+        expect = ["raised level m-1 t0=2 at=2", "resolved level m-1 t0=2 raised=2 at=2.5"]
+        [[case]]
+        name = "a rule of its own"
+        rule = [{ when = "x > 2", for = "60s" }]
+        records = ["r=0 x=3", "r=100 t=61 x=4", "tick r=1000"]
+        expect = ["raised x a t0=0 at=60"]
+        "#,
+    );
+    let ran = run(&["rules", "test", &good]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "2 cases, 0 failed\n"), "{}", ran.stderr);
+
+    let bad = file(
+        "bad.toml",
+        r#"
+        rules = ["level.toml"]
+        [[case]]
+        name = "expects too much"
+        records = ["r=1 water_level=2"]
+        expect = ["raised level a t0=1 at=2"]
+        [[case]]
+        name = "does not load"
+        rule = [{ when = "water_level > 2 s" }]
+        records = ["r=1 water_level=2"]
+        expect = []
+        "#,
+    );
+    let ran = run(&["rules", "test", &good, &bad]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    for words in [
+        "bad.toml: expects too much\n  not said:     raised level a t0=1 at=2\n  not expected: raised level a t0=1 at=1\n",
+        "bad.toml: does not load\n  does not load: ",
+        "4 cases, 2 failed\n",
+    ] {
+        assert!(ran.stdout.contains(words), "{words:?} in {}", ran.stdout);
+    }
+    let broken =
+        file("broken.toml", "[[case]]\nname = \"b\"\nrecords = [\"x=1\", \"r=y x=1\"]\nexpect = []\n");
+    let ran = run(&["rules", "test", &broken]);
+    assert_eq!((ran.code, ran.stderr.lines().count()), (2, 2), "{}", ran.stderr);
 }

@@ -7,6 +7,7 @@ mod columns;
 mod crash;
 mod limits;
 mod log;
+mod replay;
 mod rivals;
 mod table;
 mod verification;

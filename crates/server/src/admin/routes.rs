@@ -22,6 +22,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/v1/about", get(about))
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/watch", get(watch_alerts))
+        .route("/v1/alerts/{alert_id}", get(alert_events))
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/dead-letters/{partition}/{offset}", get(dead_letter))
         .route("/v1/dead-letters/{partition}/{offset}/redrive", post(redrive))
@@ -92,6 +93,13 @@ async fn about(State(state): State<AdminState>) -> Json<About> {
 
 async fn alerts(State(state): State<AdminState>) -> Result<Json<Vec<model::Alert>>, Refusal> {
     ask(state, |operations| operations.firing()).await
+}
+
+async fn alert_events(
+    State(state): State<AdminState>,
+    Path(alert_id): Path<String>,
+) -> Result<Json<Vec<model::Alert>>, Refusal> {
+    ask(state, move |operations| operations.alert_events(&alert_id)).await
 }
 
 async fn dead_letters(

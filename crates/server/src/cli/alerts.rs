@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use clap::{Args, Subcommand};
 use model::{Alert, AlertValue};
 
+use super::explain::ExplainArgs;
 use super::output::{OutputArgs, print_json, print_line};
 use super::{ConfigArgs, Failure, deployment};
 
@@ -15,6 +16,9 @@ pub(super) enum AlertsCommand {
     List(AlertsArgs),
     /// Every raise and resolve from now on, until interrupted
     Watch(AlertsArgs),
+    /// Why an alert was raised: its evidence read again from the lake, and its rule evaluated again up to it. Exit code 1
+    /// when the lake contradicts it
+    Explain(ExplainArgs),
 }
 
 #[derive(Args, Debug)]
@@ -31,6 +35,7 @@ impl AlertsCommand {
         match self {
             AlertsCommand::List(args) => list(&args, environment),
             AlertsCommand::Watch(args) => watch(&args, environment),
+            AlertsCommand::Explain(args) => args.run(environment),
         }
     }
 }

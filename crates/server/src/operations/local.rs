@@ -48,6 +48,18 @@ impl<L: Log> Operations for LocalOperations<L> {
         Ok(firing.into_values().collect())
     }
 
+    fn alert_events(&self, alert_id: &str) -> Result<Vec<Alert>, OperationError> {
+        let mut events = Vec::new();
+        for partition in 0..self.log.partitions() {
+            scan(&self.log, &TopicScan::all(Topic::Alerts, partition), |record| {
+                let alert = parse(Topic::Alerts, partition, record);
+                events.extend(alert.filter(|alert| alert.alert_id == alert_id));
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(events)
+    }
+
     fn watch(&self, each: &mut dyn FnMut(Option<Alert>) -> ControlFlow<()>) -> Result<(), OperationError> {
         let mut starts = Vec::new();
         for partition in 0..self.log.partitions() {

@@ -125,6 +125,10 @@ impl Operations for RemoteOperations {
         self.get("/v1/alerts")
     }
 
+    fn alert_events(&self, alert_id: &str) -> Result<Vec<Alert>, OperationError> {
+        self.get(&format!("/v1/alerts/{alert_id}"))
+    }
+
     fn watch(&self, each: &mut dyn FnMut(Option<Alert>) -> ControlFlow<()>) -> Result<(), OperationError> {
         let request = self.authorized(self.agent.get(format!("{}/v1/alerts/watch", self.base)));
         let mut response = request.call().map_err(|error| self.failed(&error))?;

@@ -1,0 +1,141 @@
+//! A backtest over the lake of a pipeline that ran is what that pipeline said live.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::Command;
+
+use log::embedded::EmbeddedLog;
+use log::{Log, Topic};
+use model::{Alert, AlertEvent};
+use urban_neuron_server::backtest::{BacktestRules, BacktestSpan, backtest};
+use urban_neuron_server::config::{Config, Sources};
+use urban_neuron_server::engine_configs;
+use urban_neuron_server::explanation::{Verdict, explain};
+use urban_neuron_server::operations::{TopicScan, scan};
+use urban_neuron_server::rule_sets::RuleSets;
+use urban_neuron_server::state_store::StateStore;
+
+/// Loud enough that seconds of a small city raise and resolve.
+const RULES: &str = r#"
+[[rule]]
+id = "level"
+title = "any level"
+when = "water_level > 0 m"
+severity = "info"
+
+[[rule]]
+id = "speed"
+title = "a speed that goes up and down"
+when = "vehicle_speed < 40 km/h"
+severity = "warning"
+
+[[rule]]
+id = "air"
+title = "air that was bad for a while"
+when = "co2 > 500 ppm or pm2_5 > 20 ug/m3"
+for = "1s"
+severity = "critical"
+"#;
+
+fn urban_neuron(args: &[&str]) -> String {
+    let ran = Command::new(env!("CARGO_BIN_EXE_urban-neuron")).args(args).env_clear().output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(ran.status.success(), "{args:?}: {}{}", text(&ran.stdout), text(&ran.stderr));
+    text(&ran.stdout)
+}
+
+/// Every event of the log.
+fn all_events(data_dir: &Path) -> Vec<Alert> {
+    let settings = vec![format!("data_dir={:?}", data_dir.display().to_string())];
+    let config = Config::load(&Sources { settings, ..Sources::default() }).unwrap();
+    let log = EmbeddedLog::open(engine_configs::embedded(&config, |error| panic!("{error}"))).unwrap();
+    let mut alerts: Vec<Alert> = Vec::new();
+    for partition in 0..log.partitions() {
+        scan(&log, &TopicScan::all(Topic::Alerts, partition), |record| {
+            alerts.push(serde_json::from_slice(record.value).unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    }
+    alerts
+}
+
+fn events_of(data_dir: &Path, alert_id: &str) -> Vec<Alert> {
+    all_events(data_dir).into_iter().filter(|alert| alert.alert_id == alert_id).collect()
+}
+
+/// Every event that the evaluator said, in the order of a backtest and without the clock when it was said.
+fn said_live(data_dir: &Path) -> Vec<Alert> {
+    let mut alerts = all_events(data_dir);
+    alerts.retain(|alert| matches!(alert.event, AlertEvent::Raised | AlertEvent::Resolved));
+    alerts.sort_by_key(|alert| {
+        let at = alert.resolved_at.clone().unwrap_or_else(|| alert.raised_at.clone());
+        (at, alert.rule_id.clone(), alert.device_id.clone(), alert.event.name())
+    });
+    without_clock(alerts)
+}
+
+fn without_clock(alerts: Vec<Alert>) -> Vec<Alert> {
+    alerts.into_iter().map(|alert| Alert { said_at: String::new(), ..alert }).collect()
+}
+
+#[test]
+fn a_backtest_says_what_was_said_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("demo");
+    let rules = data_dir.join("rules/demo.toml");
+    std::fs::create_dir_all(rules.parent().unwrap()).unwrap();
+    std::fs::write(&rules, RULES).unwrap();
+    let (data, rules) = (data_dir.display().to_string(), rules.display().to_string());
+    urban_neuron(&["demo", "--for", "6s", "--devices", "140", "--data-dir", &data]);
+    let live = said_live(&data_dir);
+    assert!(live.iter().any(|alert| alert.event == AlertEvent::Raised), "a city this loud says something");
+
+    let lake = data_dir.join("lake");
+    let in_force = BacktestRules::Live(RuleSets::new(StateStore::new(&lake)));
+    let again = backtest(&lake, "default", &in_force, &BacktestSpan::default(), &mut |_| {}).unwrap();
+    assert_eq!(without_clock(again.alerts), live);
+
+    let raise = live.iter().find(|alert| alert.event == AlertEvent::Raised).unwrap();
+    let explained =
+        urban_neuron(&["alerts", "explain", &raise.alert_id, "--data-dir", &data, "--format", "text"]);
+    assert!(explained.ends_with("says it\nconfirmed\n"), "{explained}");
+    let mut forged = events_of(&data_dir, &raise.alert_id).remove(0);
+    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::Confirmed);
+    forged.evidence[0].value = Some(model::AlertValue::Number(-1.0));
+    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::Contradicted);
+    forged.evidence[0].log_offset = i64::MAX - 1;
+    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::NotLanded);
+
+    // One device of it says what it said among all.
+    let device = live[0].device_id.clone();
+    let of_one = BacktestSpan { device: Some(device.clone()), ..BacktestSpan::default() };
+    let of_one = backtest(&lake, "default", &in_force, &of_one, &mut |_| {}).unwrap();
+    let expected: Vec<Alert> = live.iter().filter(|alert| alert.device_id == device).cloned().collect();
+    assert_eq!(without_clock(of_one.alerts), expected);
+
+    let lines =
+        urban_neuron(&["rules", "backtest", "--rules", &rules, "--data-dir", &data, "--format", "json"]);
+    let given: Vec<Alert> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(given.len() >= live.len(), "in force from the first record on, rules say no less");
+
+    let table =
+        urban_neuron(&["rules", "backtest", "--rules", &rules, "--data-dir", &data, "--format", "text"]);
+    assert!(table.starts_with("rule "), "{table}");
+    assert!(table.contains("loudest devices: "), "{table}");
+    let same = urban_neuron(&[
+        "rules",
+        "backtest",
+        "--rules",
+        &rules,
+        "--diff",
+        &rules,
+        "--data-dir",
+        &data,
+        "--format",
+        "text",
+    ]);
+    assert_eq!(same, "0 new, 0 gone, 0 moved\n");
+}
