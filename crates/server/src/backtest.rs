@@ -73,21 +73,29 @@ pub enum BacktestError {
     RuleSet { partition: u32, offset: i64, source: RuleSetsError },
 }
 
-/// Replays the lake at `root`.
+/// The lake that is replayed, and of what deployment it is.
+#[derive(Clone, Copy, Debug)]
+pub struct BacktestLake<'a> {
+    pub root: &'a Path,
+    pub tenant: &'a str,
+    /// Of the log, as in the config.
+    pub partitions: u32,
+}
+
+/// Replays a lake.
 ///
 /// # Errors
 /// The lake cannot be read, or a rule set that was in force is not there any more.
 pub fn backtest(
-    root: &Path,
-    tenant: &str,
+    lake: BacktestLake<'_>,
     rules: &BacktestRules,
     span: &BacktestSpan,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Backtest, BacktestError> {
     let mut whole = Backtest::default();
     let is_wanted = |source: &Source| span.partition.is_none_or(|wanted| source.log_partition == wanted);
-    for source in lake::sources(root)?.into_iter().filter(is_wanted) {
-        replay_partition(root, source, tenant, rules, span, &mut whole, progress)?;
+    for source in lake::sources(lake.root)?.into_iter().filter(is_wanted) {
+        replay_partition(lake, source, rules, span, &mut whole, progress)?;
     }
     whole.alerts.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
     Ok(whole)
@@ -99,9 +107,8 @@ fn order_of(alert: &Alert) -> (&str, &str, &str, &str) {
 }
 
 fn replay_partition(
-    root: &Path,
+    lake: BacktestLake<'_>,
     source: Source,
-    tenant: &str,
     rules: &BacktestRules,
     span: &BacktestSpan,
     whole: &mut Backtest,
@@ -111,8 +118,8 @@ fn replay_partition(
     let clock_us = from_us.saturating_sub(WARM_UP_US)..span.to_us.unwrap_or(i64::MAX);
     let wanted = ReplaySpan { clock_us, ..ReplaySpan::ALL };
     let is_wanted = span.device.as_deref().map(|pattern| move |device: &str| is_like(device, pattern));
-    let mut partition = Partition::new(source, tenant, rules.clone());
-    partition.put_in_force(root, wanted.clock_us.start)?;
+    let mut partition = Partition::new(lake, source, rules.clone());
+    partition.put_in_force(lake.root, wanted.clock_us.start)?;
     let mut failure = None;
     let mut visit = |record: &Record<'_>, view: &LogRecordView<'_>| {
         if let Err(error) = partition.take(record, view) {
@@ -131,7 +138,7 @@ fn replay_partition(
         ControlFlow::Continue(())
     };
     let devices = is_wanted.as_ref().map(|is_wanted| is_wanted as lake::DeviceFilter<'_>);
-    lake::replay(root, source, &wanted, devices, &mut visit)?;
+    lake::replay(lake.root, source, &wanted, devices, &mut visit)?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -166,9 +173,10 @@ struct Partition {
 }
 
 impl Partition {
-    fn new(source: Source, tenant: &str, rules: BacktestRules) -> Self {
+    fn new(lake: BacktestLake<'_>, source: Source, rules: BacktestRules) -> Self {
         let (log_id, partition) = (source.log_id, source.log_partition);
-        let config = EvaluatorConfig { log_id, partition, tenant: tenant.to_owned() };
+        let (partitions, tenant) = (lake.partitions, lake.tenant.to_owned());
+        let config = EvaluatorConfig { log_id, partition, partitions, tenant };
         let (evaluator, by_digest) = (Evaluator::new(config), HashMap::new());
         Partition { source, evaluator, rules, by_digest, is_started: false, said: Vec::new() }
     }

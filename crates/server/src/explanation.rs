@@ -9,7 +9,7 @@ use model::time::{format_rfc3339, parse_rfc3339};
 use model::{Alert, AlertEvent, AlertValue, Evidence, LogRecordView, TelemetryView, ValueView};
 use serde::Serialize;
 
-use crate::backtest::{BacktestError, BacktestRules, BacktestSpan, backtest};
+use crate::backtest::{BacktestError, BacktestLake, BacktestRules, BacktestSpan, backtest};
 use crate::rule_sets::RuleSets;
 use crate::state_store::StateStore;
 
@@ -47,12 +47,12 @@ pub struct EvidenceCheck {
 ///
 /// # Errors
 /// The lake cannot be read, or a rule set that was in force is not there any more.
-pub fn explain(root: &Path, raise: &Alert) -> Result<Explanation, BacktestError> {
+pub fn explain(root: &Path, partitions: u32, raise: &Alert) -> Result<Explanation, BacktestError> {
     let mut evidence = Vec::new();
     for said in &raise.evidence {
         evidence.push(EvidenceCheck { said: said.clone(), landed: landed(root, said)? });
     }
-    let evaluated = evaluate_again(root, raise)?;
+    let evaluated = evaluate_again(root, partitions, raise)?;
     let is_equal = |again: &Alert| {
         let bare = |alert: &Alert| Alert { suppressed_by: None, silenced_by: None, ..alert.clone() };
         bare(again) == bare(raise)
@@ -70,7 +70,7 @@ pub fn explain(root: &Path, raise: &Alert) -> Result<Explanation, BacktestError>
 }
 
 /// The rules in force, on the alert's device, for a day up to the clock at which the alert was said.
-fn evaluate_again(root: &Path, raise: &Alert) -> Result<Option<Alert>, BacktestError> {
+fn evaluate_again(root: &Path, partitions: u32, raise: &Alert) -> Result<Option<Alert>, BacktestError> {
     let Ok(said_us) = parse_rfc3339(&raise.said_at) else {
         return Ok(None);
     };
@@ -81,7 +81,8 @@ fn evaluate_again(root: &Path, raise: &Alert) -> Result<Option<Alert>, BacktestE
         device: Some(raise.device_id.clone()),
     };
     let rules = BacktestRules::Live(RuleSets::new(StateStore::new(root)));
-    let said = backtest(root, &raise.tenant, &rules, &span, &mut |_| {})?.alerts;
+    let lake = BacktestLake { root, tenant: &raise.tenant, partitions };
+    let said = backtest(lake, &rules, &span, &mut |_| {})?.alerts;
     let is_it = |alert: &Alert| alert.alert_id == raise.alert_id && alert.event == AlertEvent::Raised;
     Ok(said.into_iter().find(is_it))
 }

@@ -25,7 +25,8 @@ pub enum LineDifference {
 
 /// What a case's rules say of its records, as lines of `expect`.
 pub fn said(case: &Case, rules: &Arc<RuleSet>) -> Vec<String> {
-    let config = EvaluatorConfig { log_id: LogId([0; 16]), partition: 0, tenant: "default".to_owned() };
+    let config =
+        EvaluatorConfig { log_id: LogId([0; 16]), partition: 0, partitions: 1, tenant: "default".to_owned() };
     let mut evaluator = Evaluator::new(config);
     let mut alerts = Vec::new();
     let first_us = case.records.first().map_or(EPOCH_US, |record| record.log_time_us);

@@ -9,7 +9,7 @@ use std::process::Command;
 use log::embedded::EmbeddedLog;
 use log::{Log, Topic};
 use model::{Alert, AlertEvent};
-use urban_neuron_server::backtest::{BacktestRules, BacktestSpan, backtest};
+use urban_neuron_server::backtest::{BacktestLake, BacktestRules, BacktestSpan, backtest};
 use urban_neuron_server::config::{Config, Sources};
 use urban_neuron_server::engine_configs;
 use urban_neuron_server::explanation::{Verdict, explain};
@@ -38,6 +38,13 @@ when = "co2 > 500 ppm or pm2_5 > 20 ug/m3"
 for = "1s"
 severity = "critical"
 "#;
+
+/// Of the log, by default.
+const PARTITIONS: u32 = 8;
+
+fn lake_of(root: &Path) -> BacktestLake<'_> {
+    BacktestLake { root, tenant: "default", partitions: PARTITIONS }
+}
 
 fn urban_neuron(args: &[&str]) -> String {
     let ran = Command::new(env!("CARGO_BIN_EXE_urban-neuron")).args(args).env_clear().output().unwrap();
@@ -95,7 +102,7 @@ fn a_backtest_says_what_was_said_live() {
 
     let lake = data_dir.join("lake");
     let in_force = BacktestRules::Live(RuleSets::new(StateStore::new(&lake)));
-    let again = backtest(&lake, "default", &in_force, &BacktestSpan::default(), &mut |_| {}).unwrap();
+    let again = backtest(lake_of(&lake), &in_force, &BacktestSpan::default(), &mut |_| {}).unwrap();
     assert_eq!(without_clock(again.alerts), live);
 
     let raise = live.iter().find(|alert| alert.event == AlertEvent::Raised).unwrap();
@@ -103,16 +110,16 @@ fn a_backtest_says_what_was_said_live() {
         urban_neuron(&["alerts", "explain", &raise.alert_id, "--data-dir", &data, "--format", "text"]);
     assert!(explained.ends_with("says it\nconfirmed\n"), "{explained}");
     let mut forged = events_of(&data_dir, &raise.alert_id).remove(0);
-    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::Confirmed);
+    assert_eq!(explain(&lake, PARTITIONS, &forged).unwrap().verdict, Verdict::Confirmed);
     forged.evidence[0].value = Some(model::AlertValue::Number(-1.0));
-    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::Contradicted);
+    assert_eq!(explain(&lake, PARTITIONS, &forged).unwrap().verdict, Verdict::Contradicted);
     forged.evidence[0].log_offset = i64::MAX - 1;
-    assert_eq!(explain(&lake, &forged).unwrap().verdict, Verdict::NotLanded);
+    assert_eq!(explain(&lake, PARTITIONS, &forged).unwrap().verdict, Verdict::NotLanded);
 
     // One device of it says what it said among all.
     let device = live[0].device_id.clone();
     let of_one = BacktestSpan { device: Some(device.clone()), ..BacktestSpan::default() };
-    let of_one = backtest(&lake, "default", &in_force, &of_one, &mut |_| {}).unwrap();
+    let of_one = backtest(lake_of(&lake), &in_force, &of_one, &mut |_| {}).unwrap();
     let expected: Vec<Alert> = live.iter().filter(|alert| alert.device_id == device).cloned().collect();
     assert_eq!(without_clock(of_one.alerts), expected);
 

@@ -14,7 +14,8 @@ use super::output::{OutputArgs, print_json, print_line};
 use super::progress_line::ProgressLine;
 use super::{ConfigArgs, Failure};
 use crate::backtest::{
-    Backtest, BacktestRules, BacktestSpan, Change, Difference, Progress, Summary, backtest, differences,
+    Backtest, BacktestLake, BacktestRules, BacktestSpan, Change, Difference, Progress, Summary, backtest,
+    differences,
 };
 use crate::config::Config;
 use crate::metric_catalog;
@@ -97,7 +98,8 @@ impl BacktestArgs {
                 line.say(format!("{records} records, {readings} readings, at {}", format_rfc3339(clock_us)));
             }
         };
-        let replayed = backtest(root, &config.tenant, rules, &span, &mut say);
+        let lake = BacktestLake { root, tenant: &config.tenant, partitions: config.log.partitions };
+        let replayed = backtest(lake, rules, &span, &mut say);
         line.into_iter().for_each(ProgressLine::finish);
         Ok(replayed.with_context(|| format!("the lake at {}", root.display()))?)
     }
@@ -142,7 +144,7 @@ fn rule_set(config: &Config, paths: &[PathBuf]) -> Result<Arc<RuleSet>, Failure>
     let files = RuleFiles::new(paths.to_vec()).read().map_err(|error| usage(&error))?;
     let registry = RegistryFiles::new(config.registry.path.clone()).read().map_err(|error| usage(&error))?;
     let catalog = metric_catalog::load(config).map_err(|error| Failure::Usage(format!("{error:#}")))?;
-    match load_rules(&files, catalog.as_ref(), &Arc::new(registry)) {
+    match load_rules(&files, catalog.as_ref(), &registry, &config.time_zone) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             Ok(Arc::new(loaded.rule_set))

@@ -35,7 +35,8 @@ impl ExplainArgs {
         let raise = events.iter().find(|alert| alert.event == AlertEvent::Raised);
         let raise = raise.with_context(|| format!("the log does not know an alert {}", self.alert_id))?;
         let root = &config.lake.root;
-        let explanation = explain(root, raise).with_context(|| format!("the lake at {}", root.display()))?;
+        let explanation = explain(root, config.log.partitions, raise)
+            .with_context(|| format!("the lake at {}", root.display()))?;
         if self.output.is_json() {
             print_json(&explanation)?;
         } else {

@@ -28,7 +28,8 @@ pub(super) struct RulesTestArgs {
 /// What rules are loaded over.
 struct Ground {
     catalog: Arc<SharedCatalog>,
-    registry: Arc<model::registry::Registry>,
+    registry: model::registry::Registry,
+    time_zone: String,
 }
 
 impl RulesTestArgs {
@@ -37,7 +38,7 @@ impl RulesTestArgs {
         let registry = RegistryFiles::new(config.registry.path.clone()).read();
         let registry = registry.map_err(|error| Failure::Usage(error.to_string()))?;
         let catalog = metric_catalog::load(&config).map_err(|error| Failure::Usage(format!("{error:#}")))?;
-        let ground = Ground { catalog, registry: Arc::new(registry) };
+        let ground = Ground { catalog, registry, time_zone: config.time_zone.clone() };
         let (mut cases, mut failed) = (0, 0);
         for path in &self.files {
             let (file, shared) = ground.open(path)?;
@@ -72,7 +73,7 @@ impl Ground {
     }
 
     fn load(&self, texts: &[(String, String)]) -> Result<Arc<RuleSet>, String> {
-        match load_rules(texts, self.catalog.as_ref(), &self.registry) {
+        match load_rules(texts, self.catalog.as_ref(), &self.registry, &self.time_zone) {
             Ok(loaded) => Ok(Arc::new(loaded.rule_set)),
             Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         }
