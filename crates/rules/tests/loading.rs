@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod catalog;
+mod registry;
 
 use catalog::SmallCatalog;
+use registry::registry_of;
 use urban_neuron_rules::{Diagnostic, LoadOptions, Loaded, RuleSet, RuleSource, digest_of};
 
 const HEAD: &str = "[[rule]]\nid = \"x\"\ntitle = \"t\"\nseverity = \"warning\"\n";
@@ -252,4 +254,47 @@ fn the_digest_of_a_rule_is_over_its_meaning() {
     {
         assert_ne!(base, digest(&format!("when = \"water_level > 0.7 m\"\n{other}")));
     }
+}
+
+/// A registry of two devices, one zone, and a threshold that does not convert to m.
+fn load_with_registry(keys: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    let registry = r#"
+        devices = { a = { domain = "p", thresholds = { high = "3 kg" } }, b = { domain = "q" } }
+        zones = { town = [[[0, 0], [1, 0], [1, 1], [0, 0]]] }
+    "#;
+    let registry = registry_of(&registry.parse().unwrap());
+    let options = LoadOptions { registry: &registry, ..LoadOptions::default() };
+    RuleSource::load(&[("a.toml".into(), format!("{HEAD}{keys}\n"))], &SmallCatalog, &options)
+}
+
+#[test]
+fn what_the_registry_has_is_checked_where_rules_use_it() {
+    let error = |keys: &str| load_with_registry(keys).unwrap_err()[0].to_string();
+    let threshold = error("when = \"water_level > threshold('high', 2 m)\"");
+    assert!(
+        threshold.contains("the threshold high of the device a: 3 kg, which does not convert"),
+        "{threshold}"
+    );
+    let zone = error("when = \"inside zone('twon')\"");
+    assert!(zone.contains("the zone 'twon'") && zone.contains("town"), "{zone}");
+    let warnings = |keys: &str| load_with_registry(keys).unwrap().warnings;
+    let unmatched = warnings("when = \"rain > 1\"\nwhere = \"domain = 'r'\"");
+    assert_eq!((unmatched.len(), unmatched[0].line, unmatched[0].column), (1, 6, 9));
+    assert_eq!(warnings("when = \"rain > 1\"\nwhere = \"domain = 'q'\""), []);
+    let unknown = warnings("absent = \"30s\"\nmetric = \"water_levle\"");
+    assert!(unknown[0].help.contains("water_level"), "{}", unknown[0]);
+}
+
+#[test]
+fn a_rule_set_keeps_of_the_registry_what_its_rules_use() {
+    let text = |keys: &str| {
+        let set = load_with_registry(keys).unwrap().rule_set;
+        assert_eq!(RuleSet::from_bytes(set.bytes()).unwrap(), set);
+        String::from_utf8(set.bytes().to_vec()).unwrap()
+    };
+    let plain = text("when = \"rain > 1\"");
+    assert!(plain.ends_with("\"registry\":{\"devices\":{\"a\":{},\"b\":{}}}}"), "{plain}");
+    let selected = text("when = \"rain > 1\"\nwhere = \"domain = 'q'\"");
+    assert!(selected.contains("\"b\":{\"domain\":\"q\"}"), "{selected}");
+    assert!(text("when = \"inside zone('town')\"").contains("\"zones\":{\"town\""));
 }
