@@ -123,7 +123,8 @@ pub struct TelemetryView<'a> {
     pub redelivery_key: Option<EventId>,
     pub location: Option<LocationView>,
     source: &'a [u8],
-    message: &'a [u8],
+    /// From the first reading to the end of the last: mostly nothing else stands there.
+    readings: &'a [u8],
 }
 
 /// Where it was measured: WGS-84, degrees.
@@ -168,11 +169,13 @@ impl<'a> TelemetryView<'a> {
             redelivery_key: None,
             location: None,
             source: &[],
-            message,
+            readings: &[],
         };
         let mut fields = Fields::new(message);
-        let (mut has_event_id, mut has_reading) = (false, false);
-        while let Some((number, field)) = fields.next_field()? {
+        let (mut has_event_id, mut first_reading, mut readings_end) = (false, None, 0);
+        loop {
+            let at = message.len() - fields.rest().len();
+            let Some((number, field)) = fields.next_field()? else { break };
             match number {
                 1 => view.device_id = as_text(field)?,
                 2 => {
@@ -182,7 +185,8 @@ impl<'a> TelemetryView<'a> {
                 3 => view.observed_at_us = as_fixed(field)?,
                 4 => {
                     ReadingView::parse(as_bytes(field)?)?;
-                    has_reading = true;
+                    first_reading.get_or_insert(at);
+                    readings_end = message.len() - fields.rest().len();
                 }
                 5 => view.received_at_us = as_fixed(field)?,
                 6 => view.kind = as_enum(field)?,
@@ -199,15 +203,15 @@ impl<'a> TelemetryView<'a> {
                 _ => {}
             }
         }
-        let is_whole = has_event_id && has_reading && !view.device_id.is_empty();
         parse_source(view.source)?;
-        if is_whole { Ok(view) } else { Err(Malformed) }
+        view.readings = &message[first_reading.ok_or(Malformed)?..readings_end];
+        if has_event_id && !view.device_id.is_empty() { Ok(view) } else { Err(Malformed) }
     }
 
     /// The readings in order; the position in this iterator is `reading_index`.
     #[inline]
     pub fn readings(&self) -> impl Iterator<Item = ReadingView<'a>> + use<'a> {
-        let mut fields = Fields::new(self.message);
+        let mut fields = Fields::new(self.readings);
         std::iter::from_fn(move || {
             loop {
                 match fields.next_field().ok()?? {
