@@ -21,12 +21,12 @@ pub(crate) struct Dialect {
     pub decode: fn(&RawMessage<'_>, &mut Sink<'_>) -> Result<(), Rejection>,
 }
 
-/// All dialects, in the order in which they are tried.
+/// All dialects, in the order in which they are tried: the commonest first. No message is of two of them.
 pub(crate) const DIALECTS: &[&Dialect] = &[
+    &dialects::flat_json::DIALECT,
     &dialects::senml_json::DIALECT,
     &dialects::senml_cbor::DIALECT,
     &dialects::envelope::DIALECT,
-    &dialects::flat_json::DIALECT,
     &dialects::status::DIALECT,
 ];
 

@@ -41,22 +41,22 @@ pub(crate) fn telemetry<'r>(
     head: &Head<'_>,
     readings: impl Iterator<Item = NormalReading<'r>>,
 ) {
-    nested(out, 1, |out| {
+    nested::<2>(out, 1, |out| {
         text(out, 1, head.device_id);
         bytes(out, 2, &head.event_id);
         fixed(out, 3, head.times.observed_at_us as u64);
         for normal in readings {
-            nested(out, 4, |out| reading(out, &normal, &head.times));
+            nested::<1>(out, 4, |out| reading(out, &normal, &head.times));
         }
         fixed(out, 5, head.received_at_us as u64);
         varint_field(out, 6, head.kind as u64);
         varint_field(out, 7, head.times.verdict as u64);
         varint_field(out, 8, head.times.source as u64);
-        nested(out, 9, |out| source(out, &head.source));
+        nested::<1>(out, 9, |out| source(out, &head.source));
         text(out, 10, head.domain);
         text(out, 11, head.asset_id);
         if let Some((latitude, longitude, origin)) = head.location {
-            nested(out, 12, |out| {
+            nested::<1>(out, 12, |out| {
                 double(out, 1, latitude);
                 double(out, 2, longitude);
                 varint_field(out, 3, origin as u64);
@@ -97,7 +97,7 @@ fn reading(out: &mut Vec<u8>, normal: &NormalReading<'_>, of_message: &Times) {
     varint_field(out, 7, normal.quality as u64);
     text(out, 8, normal.raw_unit);
     if normal.times != *of_message {
-        nested(out, 9, |out| {
+        nested::<1>(out, 9, |out| {
             fixed(out, 1, normal.times.observed_at_us as u64);
             varint_field(out, 2, normal.times.source as u64);
             varint_field(out, 3, normal.times.verdict as u64);
@@ -166,19 +166,15 @@ fn bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Writes a nested message whose length is known only afterwards: one byte is left for it, which is enough for nearly all
-/// readings; a longer length moves what was written.
+/// Writes a nested message whose length is known only afterwards: `ROOM` bytes are left for it, one for parts of a message and
+/// two for a whole one, which is enough for nearly all; another length moves what was written.
 #[inline]
-fn nested(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+fn nested<const ROOM: usize>(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     key(out, number, 2);
     let start = out.len();
-    out.push(0);
+    out.extend_from_slice(&[0; ROOM]);
     write(out);
-    let mut len = out.len() - start - 1;
-    if len < 0x80 {
-        out[start] = len as u8;
-        return;
-    }
+    let mut len = out.len() - start - ROOM;
     let mut digits = [0; 10];
     let mut count = 0;
     loop {
@@ -189,10 +185,11 @@ fn nested(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
             break;
         }
     }
-    let body_end = out.len();
-    out.resize(body_end + count - 1, 0);
-    out.copy_within(start + 1..body_end, start + count);
-    out[start..start + count].copy_from_slice(&digits[..count]);
+    if count != ROOM {
+        out.splice(start..start + ROOM, digits[..count].iter().copied());
+    } else {
+        out[start..start + ROOM].copy_from_slice(&digits[..ROOM]);
+    }
 }
 
 const fn zigzag(value: i64) -> u64 {

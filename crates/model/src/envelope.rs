@@ -133,8 +133,8 @@ pub struct TelemetryView<'a> {
     source: &'a [u8],
     first_readings: [ReadingView<'a>; READINGS_KEPT],
     first_readings_len: usize,
-    /// The message after the last of those.
-    rest: Fields<'a>,
+    /// From the end of those to the end of the last reading: mostly nothing.
+    more_readings: &'a [u8],
 }
 
 /// Where it was measured: WGS-84, degrees.
@@ -181,10 +181,10 @@ impl<'a> TelemetryView<'a> {
             source: &[],
             first_readings: [ReadingView::NOTHING; READINGS_KEPT],
             first_readings_len: 0,
-            rest: Fields::new(&[]),
+            more_readings: &[],
         };
         let mut fields = Fields::new(message);
-        let mut has_event_id = false;
+        let (mut has_event_id, mut kept_end, mut readings_end) = (false, 0, 0);
         while let Some((number, field)) = fields.next_field()? {
             match number {
                 1 => view.device_id = as_text(field)?,
@@ -195,10 +195,11 @@ impl<'a> TelemetryView<'a> {
                 3 => view.observed_at_us = as_fixed(field)?,
                 4 => {
                     let reading = ReadingView::parse(as_bytes(field)?)?;
+                    readings_end = message.len() - fields.rest().len();
                     if let Some(place) = view.first_readings.get_mut(view.first_readings_len) {
                         *place = reading;
                         view.first_readings_len += 1;
-                        view.rest = fields;
+                        kept_end = readings_end;
                     }
                 }
                 5 => view.received_at_us = as_fixed(field)?,
@@ -218,13 +219,14 @@ impl<'a> TelemetryView<'a> {
         }
         let is_whole = has_event_id && view.first_readings_len > 0 && !view.device_id.is_empty();
         check_source(view.source)?;
+        view.more_readings = &message[kept_end..readings_end];
         if is_whole { Ok(view) } else { Err(Malformed) }
     }
 
     /// The readings in order; the position in this iterator is `reading_index`.
     #[inline]
     pub fn readings(&self) -> impl Iterator<Item = ReadingView<'a>> + use<'a> {
-        let mut fields = self.rest;
+        let mut fields = Fields::new(self.more_readings);
         let more = std::iter::from_fn(move || {
             loop {
                 match fields.next_field().ok()?? {

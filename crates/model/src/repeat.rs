@@ -83,8 +83,42 @@ struct IdRing<T> {
     buffer: Vec<Seen<T>>,
     oldest: usize,
     len: usize,
-    /// Place in the buffer + 1; 0 is free. Twice as long as the buffer, so at most half full.
-    slots: Vec<u32>,
+    /// Twice as long as the buffer, so at most half full.
+    slots: Vec<Slot>,
+}
+
+/// Place in the buffer + 1 in the low bits, above them bits of the id: an id that is not there is mostly told without a look
+/// into the buffer, which is a cache miss. 0 is free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Slot(u32);
+
+/// Enough for the place + 1 of a buffer of [`REPEAT_WINDOW_OFFSETS`].
+const PLACE_BITS: u32 = REPEAT_WINDOW_OFFSETS.ilog2() + 1;
+
+impl Slot {
+    const FREE: Slot = Slot(0);
+
+    #[inline]
+    fn new(place: usize, id: &EventId) -> Self {
+        Slot(Self::tag(id) | (place as u32 + 1))
+    }
+
+    /// Not the bits that choose the home.
+    #[inline]
+    fn tag(id: &EventId) -> u32 {
+        let [.., a, b, c, d] = *id;
+        u32::from_le_bytes([a, b, c, d]) << PLACE_BITS
+    }
+
+    #[inline]
+    fn place(self) -> Option<usize> {
+        (self.0 & ((1 << PLACE_BITS) - 1)).checked_sub(1).map(|place| place as usize)
+    }
+
+    #[inline]
+    fn may_be(self, tag: u32) -> bool {
+        self.0 >> PLACE_BITS == tag >> PLACE_BITS
+    }
 }
 
 const BUFFER_LEN_MIN: usize = 256;
@@ -103,13 +137,13 @@ impl<T: Copy + Default> IdRing<T> {
         let slot = self.find(id);
         let place = (self.oldest + self.len) & (self.buffer.len() - 1);
         self.buffer[place] = Seen { id: *id, offset_low, with };
-        self.slots[slot] = place as u32 + 1;
+        self.slots[slot] = Slot::new(place, id);
         self.len += 1;
         earlier
     }
 
     fn get(&self, slot: usize) -> Option<T> {
-        self.slots[slot].checked_sub(1).map(|place| self.buffer[place as usize].with)
+        self.slots[slot].place().map(|place| self.buffer[place].with)
     }
 
     fn forget_older_than(&mut self, age_max: u32, offset_low: u32) {
@@ -125,10 +159,13 @@ impl<T: Copy + Default> IdRing<T> {
     /// The slot of the newest equal id, else the free slot where it belongs.
     fn find(&self, id: &EventId) -> usize {
         let mask = self.slots.len() - 1;
-        let mut slot = self.home(id);
+        let (mut slot, tag) = (self.home(id), Slot::tag(id));
         loop {
-            match self.slots[slot].checked_sub(1) {
-                Some(place) if self.buffer[place as usize].id != *id => slot = (slot + 1) & mask,
+            let found = self.slots[slot];
+            match found.place() {
+                Some(place) if !found.may_be(tag) || self.buffer[place].id != *id => {
+                    slot = (slot + 1) & mask;
+                }
                 _ => return slot,
             }
         }
@@ -142,9 +179,10 @@ impl<T: Copy + Default> IdRing<T> {
 
     fn forget_oldest(&mut self) {
         let place = self.oldest;
-        let slot = self.find(&self.buffer[place].id);
+        let id = self.buffer[place].id;
+        let slot = self.find(&id);
         // A newer equal id has taken the slot over: then there is nothing to free.
-        if self.slots[slot] == place as u32 + 1 {
+        if self.slots[slot] == Slot::new(place, &id) {
             self.free(slot);
         }
         self.oldest = (self.oldest + 1) & (self.buffer.len() - 1);
@@ -157,14 +195,14 @@ impl<T: Copy + Default> IdRing<T> {
         let (mut hole, mut at) = (slot, slot);
         loop {
             at = (at + 1) & mask;
-            let Some(place) = self.slots[at].checked_sub(1) else { break };
-            let home = self.home(&self.buffer[place as usize].id);
+            let Some(place) = self.slots[at].place() else { break };
+            let home = self.home(&self.buffer[place].id);
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
                 self.slots[hole] = self.slots[at];
                 hole = at;
             }
         }
-        self.slots[hole] = 0;
+        self.slots[hole] = Slot::FREE;
     }
 
     fn grow(&mut self) {
@@ -175,10 +213,10 @@ impl<T: Copy + Default> IdRing<T> {
         buffer.resize(buffer_len, Seen { id: [0; 16], offset_low: 0, with: T::default() });
         self.buffer = buffer;
         self.oldest = 0;
-        self.slots = vec![0; buffer_len * 2];
+        self.slots = vec![Slot::FREE; buffer_len * 2];
         for place in 0..self.len {
             let slot = self.find(&self.buffer[place].id);
-            self.slots[slot] = place as u32 + 1;
+            self.slots[slot] = Slot::new(place, &self.buffer[place].id);
         }
     }
 }
