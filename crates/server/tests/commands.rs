@@ -111,6 +111,29 @@ fn check_says_everything_with_its_place() {
 }
 
 #[test]
+fn check_reads_the_registry_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let setting = format!("registry.path={:?}", dir.path().display().to_string());
+    let ran = run(&["check", "--set", &setting]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("holds none of devices.csv, models.toml, zones.geojson"), "{}", ran.stderr);
+
+    let devices = dir.path().join("devices.csv");
+    std::fs::write(&devices, "device_id,threshold.level_high\nm-1,2.5 m\nm-2,70 cm\n").unwrap();
+    let ran = run(&["check", "--set", &setting]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "all is well: 0 rules, 2 devices in the registry\n"));
+
+    std::fs::write(&devices, "device_id,threshold.level_high\nm-1,2.5 furlong\nm-1,high\n").unwrap();
+    let ran = run(&["check", "--set", &setting]);
+    assert_eq!((ran.code, ran.stderr.lines().count()), (2, 3), "{}", ran.stderr);
+    assert!(
+        ran.stderr.starts_with(&format!("{}:2:5: the unit \"furlong\"", devices.display())),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn decode_prints_the_envelope() {
     let payload = br#"{"observed_at":"2026-11-24T08:00:00+08:00","water_level":1.82,"battery_level":93}"#;
     let ran = run_with(&["decode", "--topic", "urban-neuron/v1/devices/manhole-17/telemetry"], &[], payload);

@@ -117,6 +117,13 @@ proptest! {
         let both = [replayed(folder.path(), &early, None), replayed(folder.path(), &late, None)].concat();
         prop_assert_eq!(&both, &all);
 
+        let control = ReplaySpan { is_control_only: true, ..ReplaySpan::ALL };
+        let is_control = |told: &&Told| !told.2.starts_with('井');
+        prop_assert_eq!(
+            replayed(folder.path(), &control, None),
+            all.iter().filter(is_control).cloned().collect::<Vec<_>>()
+        );
+
         let is_wanted = |device: &str| device.ends_with('1');
         let filtered = all.into_iter().map(|(offset, clock_us, text)| {
             let is_other = text.starts_with("井") && !is_wanted(text.split(' ').next().unwrap());
