@@ -18,7 +18,7 @@ use rumqttc::{
     TlsConfiguration, Transport,
 };
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::alert_board::{AlertBoard, AlertSubscriber, AlertSubscription, Delivery};
 use crate::mqtt::Qos;
@@ -30,6 +30,7 @@ const FILTER: &str = "urban-neuron/v1/alerts/#";
 const IN_FLIGHT_MAX: u16 = 100;
 /// Topics that are to be cleared and not cleared yet. What is beyond it is found again by the next connection.
 const STALE_TOPICS_MAX: usize = 100_000;
+/// Largest packet either way; an alert is a few KiB.
 const PACKET_BYTES_MAX: usize = 4 << 20;
 
 /// Where alerts are said.
@@ -131,6 +132,7 @@ impl AlertPublisher {
         let worker = Worker {
             broker: config.url.to_string(),
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max),
+            sound_after: config.reconnect_max,
             options,
             board,
             stop: stopped,
@@ -159,6 +161,8 @@ struct Worker {
     board: AlertBoard,
     stop: watch::Receiver<Option<Instant>>,
     backoff: Backoff,
+    /// A connection that lasted longer begins the waits anew.
+    sound_after: Duration,
 }
 
 impl Worker {
@@ -175,7 +179,7 @@ impl Worker {
                     tracing::warn!(broker = self.broker, %error, "no connection to the broker of the alerts");
                 }
             }
-            if begun.elapsed() > Duration::from_secs(30) {
+            if begun.elapsed() > self.sound_after {
                 self.backoff.reset();
             }
             tokio::select! {
@@ -194,7 +198,18 @@ impl Worker {
         tokio::select! {
             lost = outbox.listen(event_loop, connected, &self.board) => lost,
             said = outbox.say(&client, first, self.stop.clone()) => said,
+            () = past_deadline(self.stop.clone()) => Ok(()),
         }
+    }
+}
+
+/// Ends when the publisher is to have ended, whatever the broker does.
+async fn past_deadline(mut stop: watch::Receiver<Option<Instant>>) {
+    let deadline = stop.wait_for(Option::is_some).await.ok().and_then(|deadline| *deadline);
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        // Dropped without a stop: it goes on, as its documentation says.
+        None => std::future::pending().await,
     }
 }
 

@@ -5,9 +5,10 @@
 mod mosquitto;
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use urban_neuron_gateway::AlertBoard;
 use urban_neuron_gateway::alert_publisher::{AlertPublisher, AlertPublisherConfig};
@@ -151,4 +152,25 @@ fn nothing_is_said_before_the_board_is_live() {
     assert_eq!(retained(&broker), [format!("{} old", topic("from-before"))], "it cannot know yet");
     publisher.stop(PATIENCE);
     assert_eq!(retained(&broker).len(), 1);
+}
+
+#[test]
+fn a_broker_that_says_nothing_does_not_hold_up_the_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let board = AlertBoard::default();
+    board.set_live(true);
+    for number in 0..1_000 {
+        raise(&board, &format!("m-{number}"), "firing");
+    }
+    let url = format!("mqtt://{}", silent.local_addr().expect("an address")).parse().expect("a broker");
+    let config = AlertPublisherConfig {
+        keep_alive: Duration::from_secs(600),
+        ..AlertPublisherConfig::new(url, "alerts-test")
+    };
+    let publisher = AlertPublisher::start(config, board).expect("it starts");
+    let (connection, _) = silent.accept().expect("it connects");
+    let begun = Instant::now();
+    publisher.stop(Duration::from_millis(200));
+    assert!(begun.elapsed() < PATIENCE, "it waited for the broker");
+    drop(connection);
 }
