@@ -6,16 +6,17 @@ use log::kafka::KafkaLog;
 
 use super::Failure;
 use crate::config::{Config, LogKind};
+use crate::decoders::Decoders;
+use crate::engine_configs;
 use crate::operations::{LocalOperations, OperationError, Operations, RemoteOperations};
-use crate::{decoders, engine_configs};
 
 /// Finds who answers for the deployment of this config. An embedded log has one process, so a running service is asked; over
 /// Kafka the topics themselves are.
 pub(super) fn operations(config: &Config) -> Result<Box<dyn Operations>, Failure> {
-    let decoder = decoders::factory(config)?;
+    let decoders = Decoders::new(config)?;
     if config.log.kind == LogKind::Kafka {
         let log = KafkaLog::connect(engine_configs::kafka(config, "urban-neuron-command"));
-        return Ok(Box::new(LocalOperations::new(log.context("the log in Kafka")?, decoder)));
+        return Ok(Box::new(LocalOperations::new(log.context("the log in Kafka")?, decoders)));
     }
     // Written by the log itself when its directory is made.
     let Ok(log_id) = std::fs::read_to_string(config.data_dir.join("log_id")) else {
@@ -33,7 +34,7 @@ pub(super) fn operations(config: &Config) -> Result<Box<dyn Operations>, Failure
     }));
     Ok(Box::new(LocalOperations::new(
         log.context("the log, as no service answers on admin.listen")?,
-        decoder,
+        decoders,
     )))
 }
 
