@@ -14,3 +14,4 @@ mod lake_rows;
 mod oracle;
 mod readers;
 mod registry;
+mod shadow;
