@@ -57,7 +57,7 @@ pub use evaluator::{Counts, Evaluator, Limits, NumberReading};
 pub use resolve::{KnownMetric, MetricCatalog, MetricKind, RULE_METRICS_MAX};
 pub use rule::{HITS_MAX, Meaning, QualityFilter, Rule};
 pub use rule_file::{LoadOptions, Loaded, RULE_FILE_BYTES_MAX, RuleSource};
-pub use rule_reader::{CONDITION_BYTES_MAX, LABELS_MAX, RULE_TEXT_BYTES_MAX};
+pub use rule_reader::{CONDITION_BYTES_MAX, LABELS_MAX, RULE_KEYS, RULE_TEXT_BYTES_MAX};
 pub use rule_set::{RULE_SET_FORMAT, RuleSet, RuleSetError, digest_of};
 pub use said::{EvaluatorConfig, Said, Sink};
 pub use schedule_syntax::ACTIVE_SPANS_MAX;
