@@ -38,6 +38,7 @@ pub mod rule_files;
 pub mod rule_loader;
 pub mod rule_sets;
 pub mod rules_partition;
+pub mod rules_recovery;
 pub mod rules_worker;
 pub mod sessions;
 pub mod state_store;

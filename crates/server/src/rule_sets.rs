@@ -13,7 +13,7 @@ use crate::state_store::{StateStore, StateStoreError};
 const COMPILED_MAX: usize = 4;
 
 /// The rule sets of one lake.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RuleSets {
     store: StateStore,
     compiled: Arc<Mutex<BTreeMap<u64, Arc<RuleSet>>>>,
@@ -60,6 +60,23 @@ impl RuleSets {
             compiled.pop_first();
         }
         Ok(set)
+    }
+
+    /// The number of a set that a record names. The lake keeps digests only and gives 0: then it is the lowest one above
+    /// `in_force` with that digest, since numbers rise along the log.
+    ///
+    /// # Errors
+    /// There is none, or the store cannot be read.
+    pub fn number(&self, named: u64, digest: &str, in_force: u64) -> Result<u64, RuleSetsError> {
+        if named > 0 {
+            return Ok(named);
+        }
+        for n in self.store.rule_set_numbers()?.into_iter().filter(|n| *n > in_force) {
+            if rules::digest_of(&self.store.rule_set(n)?) == digest {
+                return Ok(n);
+            }
+        }
+        Err(RuleSetsError::Missing { digest: digest.to_owned() })
     }
 
     /// The set of a digest, whatever its number; a replay of the lake knows no numbers.

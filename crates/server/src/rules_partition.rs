@@ -1,12 +1,15 @@
 //! One log partition of the rules worker: its evaluator, its repeat window, and what the log already holds of its output.
 //!
 //! From an assignment to live: restore the newest snapshot that opens, read the alerts that were said after it, evaluate
-//! again from its position, drop each output that was said before, and say the others. An output that differs from what was
+//! again from its position - from the lake as far as the log no longer holds it - drop each output that was said before, and
+//! say the others. An output that differs from what was
 //! said, or something said that is never produced, is a replay mismatch: told and counted, and evaluation goes on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
 
+use lake::{ReplaySpan, Source};
 use log::{Log, Topic};
 use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
 use model::{Alert, AlertEvent, LogRecordView, Record};
@@ -20,6 +23,9 @@ use crate::state_store::StateStore;
 
 /// Version of the object around an evaluator's snapshot.
 const SNAPSHOT_MAGIC: [u8; 8] = *b"UNRULES1";
+
+/// Messages read from the lake between two looks at whether they are still wanted.
+const LAKE_CHUNK_MESSAGES: u64 = 4_096;
 
 /// State of one assigned log partition.
 pub struct RulesPartition {
@@ -44,6 +50,16 @@ pub enum StandStill {
         "rules position {position} of log partition {partition} is outside the log, which holds {first}..{next}"
     )]
     PositionLost { partition: u32, position: i64, first: i64, next: i64 },
+    #[error(
+        "the log holds nothing of partition {partition} below {first}, and what rules need from {position} on has landed up to {landed} only"
+    )]
+    NotLanded { partition: u32, position: i64, landed: i64, first: i64 },
+    #[error("reading from the lake what the log no longer holds: {0}")]
+    Lake(#[from] lake::Error),
+    #[error("no thread to restore log partition {partition}: {source}")]
+    NoThread { partition: u32, source: std::io::Error },
+    #[error("the restoring ended before its time")]
+    Abandoned,
     #[error("log partition {partition}, offset {offset}: {source}")]
     NewerRecord { partition: u32, offset: i64, source: model::envelope::LogRecordError },
     #[error("reading the alerts that were said: {0}")]
@@ -69,7 +85,7 @@ pub struct Said {
 }
 
 impl RulesPartition {
-    /// Restores a partition; the second value is where the reader must start.
+    /// Restores a partition. What lies below the log's first offset is [`RulesPartition::take_from_lake`]'s.
     ///
     /// # Errors
     /// See [`StandStill`].
@@ -79,21 +95,20 @@ impl RulesPartition {
         rule_sets: &RuleSets,
         partition: u32,
         tenant: &str,
-    ) -> Result<(Self, i64), StandStill> {
+    ) -> Result<Self, StandStill> {
         let held = log.offsets(Topic::Telemetry, partition)?;
         let restored = restore(log, store, rule_sets, partition, tenant)?;
         let (evaluator, position, alerts_position) = match restored {
             Some(restored) => restored,
             None => (Evaluator::new(evaluator_config(log, partition, tenant)), 0, 0),
         };
-        if position < held.start || position > held.end {
+        if position > held.end {
             let (first, next) = (held.start, held.end);
             return Err(StandStill::PositionLost { partition, position, first, next });
         }
         let said = read_said(log, partition, alerts_position)?;
         info!(partition, position, end = held.end, said = said.len(), "rules partition restored");
-        let window_from = (position - REPEAT_WINDOW_OFFSETS).max(held.start);
-        let state = RulesPartition {
+        Ok(RulesPartition {
             partition,
             evaluator,
             window: RepeatWindow::new(),
@@ -103,8 +118,56 @@ impl RulesPartition {
             is_live: false,
             snapshot_position: position,
             output: Vec::new(),
-        };
-        Ok((state, window_from))
+        })
+    }
+
+    /// The first offset that the repeat window needs.
+    pub fn window_from(&self) -> i64 {
+        (self.position - REPEAT_WINDOW_OFFSETS).max(0)
+    }
+
+    /// Takes what has landed of `wanted`, which the log no longer holds; gives what is said, a chunk at a time, to `say`.
+    /// Offsets that no log holds and no file has are gaps of the lake's chain, and skipped.
+    ///
+    /// # Errors
+    /// [`StandStill::NotLanded`] where the lake is behind the log; [`StandStill::Abandoned`] when `say` breaks.
+    pub fn take_from_lake(
+        &mut self,
+        lake: &Path,
+        source: Source,
+        wanted: Range<i64>,
+        rule_sets: &RuleSets,
+        say: &mut dyn FnMut(Said) -> ControlFlow<()>,
+    ) -> Result<(), StandStill> {
+        let (partition, position, first) = (self.partition, self.position, wanted.end);
+        let landed = lake::ranges(lake, source, first - 1)?.last().map_or(0, |range| range.next);
+        if position < first && landed < first {
+            return Err(StandStill::NotLanded { partition, position, landed, first });
+        }
+        info!(partition, first = wanted.start, next = first, "rules read from the lake");
+        let mut said = Said::default();
+        let mut outcome = Ok(());
+        let span = ReplaySpan { offsets: wanted, ..ReplaySpan::ALL };
+        lake::replay(lake, source, &span, None, &mut |record, view| {
+            outcome = self.take_view(record, view, rule_sets, &mut said);
+            if outcome.is_err() {
+                return ControlFlow::Break(());
+            }
+            if said.evaluated_messages < LAKE_CHUNK_MESSAGES && said.alerts.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            // Their latency is that of an outage, not of the evaluator.
+            said.caused_by_received_at_us.clear();
+            let answer = say(std::mem::take(&mut said));
+            if answer.is_break() {
+                outcome = Err(StandStill::Abandoned);
+            }
+            answer
+        })?;
+        outcome?;
+        self.position = self.position.max(first);
+        said.caused_by_received_at_us.clear();
+        if say(said).is_break() { Err(StandStill::Abandoned) } else { Ok(()) }
     }
 
     /// Takes the records of one batch.
@@ -139,7 +202,18 @@ impl RulesPartition {
             }
             Err(source) => return Err(StandStill::NewerRecord { partition, offset, source }),
         };
-        let is_repeat = match &view {
+        self.take_view(record, &view, rule_sets, said)
+    }
+
+    fn take_view(
+        &mut self,
+        record: &Record<'_>,
+        view: &LogRecordView<'_>,
+        rule_sets: &RuleSets,
+        said: &mut Said,
+    ) -> Result<(), StandStill> {
+        let (partition, offset) = (self.partition, record.offset);
+        let is_repeat = match view {
             LogRecordView::Telemetry(telemetry) => {
                 self.window.check_and_insert(offset, record.log_time_us, telemetry)
             }
@@ -152,21 +226,21 @@ impl RulesPartition {
             said.repeats += 1;
             return Ok(());
         }
-        if let LogRecordView::RuleSet { n, digest } = &view {
-            let set = rule_sets.compiled(*n, digest).map_err(|source| StandStill::RuleSet {
-                partition,
-                offset,
-                source,
-            })?;
-            self.evaluator.apply_rule_set(record, *n, set, &mut self.output);
+        if let LogRecordView::RuleSet { n, digest } = view {
+            let in_force = self.evaluator.rule_set_n().unwrap_or(0);
+            let opened = rule_sets
+                .number(*n, digest, in_force)
+                .and_then(|n| rule_sets.compiled(n, digest).map(|set| (n, set)));
+            let (n, set) = opened.map_err(|source| StandStill::RuleSet { partition, offset, source })?;
+            self.evaluator.apply_rule_set(record, n, set, &mut self.output);
         } else {
-            self.evaluator.apply(record, &view, &mut self.output);
+            self.evaluator.apply(record, view, &mut self.output);
         }
         said.evaluated_messages += u64::from(matches!(view, LogRecordView::Telemetry(_)));
         // They belong on a topic of their own, which this version does not have: never among the live ones.
         self.output.retain(|alert| !alert.shadow);
         if !self.output.is_empty() {
-            self.say(&view, said);
+            self.say(view, said);
         }
         Ok(())
     }

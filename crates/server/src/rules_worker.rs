@@ -4,6 +4,7 @@
 //! the log and, directly, to the subscribers of this process.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::pipeline_stats::PipelineStats;
 use crate::rule_loader::RuleLoader;
 use crate::rule_sets::{Newest, RuleSets};
 use crate::rules_partition::{RulesPartition, Said, StandStill};
+use crate::rules_recovery::{Recovered, Recovery, RecoverySources};
 use crate::state_store::StateStore;
 
 /// Longest wait for records, so that ticks, snapshots and current states are on time.
@@ -39,6 +41,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct RulesWorkerConfig {
     pub tenant: String,
+    pub lake_root: PathBuf,
     /// Random per process start, hex digits; marks this worker's ticks.
     pub instance: String,
     pub snapshot_interval: Duration,
@@ -67,6 +70,7 @@ pub struct RulesWorker<L: Log> {
     rule_sets: RuleSets,
     loader: RuleLoader,
     partitions: BTreeMap<u32, RulesPartition>,
+    recoveries: BTreeMap<u32, Recovery>,
     /// Partitions that stand still, and when they are tried again.
     standing: BTreeMap<u32, Instant>,
     newest: Option<Newest>,
@@ -97,6 +101,7 @@ impl<L: Log> RulesWorker<L> {
             rule_sets: RuleSets::new(parts.store.clone()),
             loader,
             partitions: BTreeMap::new(),
+            recoveries: BTreeMap::new(),
             standing: BTreeMap::new(),
             newest: None,
             has_proposed: false,
@@ -133,6 +138,7 @@ impl<L: Log> RulesWorker<L> {
         } else {
             std::thread::park_timeout(POLL_WAIT);
         }
+        self.take_recovered()?;
         self.outbox.settle()?;
         self.go_live()?;
         self.tick()?;
@@ -168,23 +174,52 @@ impl<L: Log> RulesWorker<L> {
     }
 
     fn assign(&mut self, partition: u32) -> Result<(), log::Error> {
-        let store = &self.parts.store;
-        match RulesPartition::recover(&self.log, store, &self.rule_sets, partition, &self.config.tenant) {
-            Ok((state, start)) => {
-                self.standing.remove(&partition);
-                let cause = "reading what the log holds".to_owned();
-                self.parts.health.set(&component(partition), Role::Rules, Some(cause));
-                self.partitions.insert(partition, state);
-                self.reader.start(partition, start)
+        self.standing.remove(&partition);
+        let cause = "reading what the log holds".to_owned();
+        self.parts.health.set(&component(partition), Role::Rules, Some(cause));
+        let sources = RecoverySources {
+            store: self.parts.store.clone(),
+            rule_sets: self.rule_sets.clone(),
+            lake: self.config.lake_root.clone(),
+            tenant: self.config.tenant.clone(),
+        };
+        match Recovery::start(&self.log, sources, partition) {
+            Ok(recovery) => {
+                self.recoveries.insert(partition, recovery);
+                Ok(())
             }
-            Err(cause) => self.stand_still(partition, &cause),
+            Err(source) => self.stand_still(partition, &StandStill::NoThread { partition, source }),
         }
+    }
+
+    /// Says what recoveries read from the lake, as far as there is room, and starts the partitions that are restored.
+    fn take_recovered(&mut self) -> Result<(), log::Error> {
+        let partitions: Vec<u32> = self.recoveries.keys().copied().collect();
+        for partition in partitions {
+            while self.outbox.has_room() {
+                match self.recoveries.get(&partition).and_then(Recovery::poll) {
+                    None => break,
+                    Some(Recovered::Said(said)) => self.say(partition, &said)?,
+                    Some(Recovered::Done(state, start)) => {
+                        self.recoveries.remove(&partition);
+                        self.partitions.insert(partition, *state);
+                        self.reader.start(partition, start)?;
+                    }
+                    Some(Recovered::Failed(cause)) => {
+                        self.recoveries.remove(&partition);
+                        self.stand_still(partition, &cause)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn revoke(&mut self, revoked: &[u32]) -> Result<(), log::Error> {
         self.snapshot_all()?;
         for partition in revoked {
             self.partitions.remove(partition);
+            self.recoveries.remove(partition);
             self.standing.remove(partition);
             self.parts.health.forget(&component(*partition), Role::Rules);
         }
@@ -214,20 +249,25 @@ impl<L: Log> RulesWorker<L> {
             state.position(),
             state.repeat_window_seconds(),
         );
-        for alert in &said.alerts {
-            self.fail_at("before_alert");
-            self.outbox.say(batch.log_partition, alert)?;
-            self.parts.stream.say(alert);
-        }
-        if !said.alerts.is_empty() {
-            self.outbox.flush();
-            self.parts.stats.alerts_said(&said, wall_us());
-            self.fail_at("after_alert");
-        }
+        self.say(batch.log_partition, &said)?;
         match taken {
             Ok(()) => Ok(()),
             Err(cause) => self.stand_still(batch.log_partition, &cause),
         }
+    }
+
+    fn say(&mut self, partition: u32, said: &Said) -> Result<(), log::Error> {
+        for alert in &said.alerts {
+            self.fail_at("before_alert");
+            self.outbox.say(partition, alert)?;
+            self.parts.stream.say(alert);
+        }
+        if !said.alerts.is_empty() {
+            self.outbox.flush();
+            self.parts.stats.alerts_said(said, wall_us());
+            self.fail_at("after_alert");
+        }
+        Ok(())
     }
 
     /// Partitions that reached the log's end become live; once all are, alerts are served and the rule files count.
@@ -245,6 +285,7 @@ impl<L: Log> RulesWorker<L> {
         }
         let is_live = !self.partitions.is_empty()
             && self.standing.is_empty()
+            && self.recoveries.is_empty()
             && self.partitions.values().all(RulesPartition::is_live);
         self.parts.stream.set_live(is_live);
         if is_live && !self.has_proposed {
@@ -372,6 +413,9 @@ impl<L: Log> RulesWorker<L> {
     }
 
     fn is_at_end(&mut self) -> Result<bool, log::Error> {
+        if !self.recoveries.is_empty() {
+            return Ok(false);
+        }
         for (partition, state) in &self.partitions {
             if state.position() < self.reader.end(*partition)? {
                 return Ok(false);

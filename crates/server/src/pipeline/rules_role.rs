@@ -17,6 +17,7 @@ use crate::state_store::StateStore;
 pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow::Result<Worker> {
     let worker_config = RulesWorkerConfig {
         tenant: config.tenant.clone(),
+        lake_root: config.lake.root.clone(),
         instance: parts.instance.clone(),
         snapshot_interval: config.rules.snapshot_interval,
         reload_interval: config.rules.reload_interval,

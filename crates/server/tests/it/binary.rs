@@ -15,6 +15,8 @@ pub struct Deployment {
     pub admin: SocketAddr,
     /// What the process does, where that is not everything.
     pub roles: Option<String>,
+    /// The program that starts the binary, with its arguments; none by default.
+    launcher: Vec<String>,
     settings: Vec<String>,
 }
 
@@ -39,7 +41,20 @@ impl Deployment {
             "mqtt.endpoint.listen_websocket=\"\"".to_owned(),
             format!("admin.listen={admin}"),
         ];
-        Deployment { directory: directory.to_owned(), mqtt, admin, roles: None, settings: settings.into() }
+        Deployment {
+            directory: directory.to_owned(),
+            mqtt,
+            admin,
+            roles: None,
+            launcher: Vec::new(),
+            settings: settings.into(),
+        }
+    }
+
+    /// The binary is started by another program, such as one that enters a namespace and becomes it.
+    pub fn under(mut self, launcher: Vec<String>) -> Self {
+        self.launcher = launcher;
+        self
     }
 
     pub fn set(mut self, setting: impl Into<String>) -> Self {
@@ -80,8 +95,10 @@ impl Deployment {
 
     /// A command of the binary with the settings of this deployment.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_urban-neuron"));
-        command.args(name.split(' ')).current_dir(&self.directory);
+        let binary = env!("CARGO_BIN_EXE_urban-neuron").to_owned();
+        let words: Vec<&String> = self.launcher.iter().chain([&binary]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(name.split(' ')).current_dir(&self.directory);
         for setting in &self.settings {
             command.args(["--set", setting]);
         }

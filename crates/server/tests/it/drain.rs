@@ -12,7 +12,7 @@ use crate::oracle::{Oracle, RULES};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for a condition.
-fn eventually(what: &str, holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
     eventually_within(PATIENCE, what, holds);
 }
 

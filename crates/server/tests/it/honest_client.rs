@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Messages that may wait for their acknowledgement.
-const IN_FLIGHT_MAX: usize = 200;
+pub const IN_FLIGHT_MAX: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One publisher.
@@ -79,8 +79,18 @@ impl HonestClient {
         }
     }
 
+    /// Messages that wait for their acknowledgement.
+    pub fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Reads what acknowledgements there are; connects again when the connection is gone.
-    fn turn(&mut self) {
+    pub fn turn(&mut self) -> usize {
+        self.read();
+        self.in_flight()
+    }
+
+    fn read(&mut self) {
         if self.stream.is_none() {
             // A server that is down, or just starting, refuses: the next turn tries again.
             if self.connect().is_err() {

@@ -5,6 +5,7 @@
 mod binary;
 mod city;
 mod crash;
+mod disk_full;
 mod drain;
 mod honest_client;
 #[path = "../../../log/tests/support/kafka_broker.rs"]
