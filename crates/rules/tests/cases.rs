@@ -107,6 +107,8 @@ fn load(rules: &[toml::Value], registry: &Registry, name: &str) -> RuleSet {
     });
     let file = toml::Table::from_iter([("rule".to_owned(), toml::Value::Array(with_defaults.collect()))]);
     let files = [("case".to_owned(), file.to_string())];
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::open("rules"));
+    assert_eq!(SCHEMA.check_toml(&files[0].1), Ok(()), "{name}");
     let options = LoadOptions { registry, ..LoadOptions::default() };
     match RuleSource::load(&files, &SmallCatalog, &options) {
         Ok(loaded) => loaded.rule_set,

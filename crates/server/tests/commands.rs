@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 26] = [
         &[],
         &["demo"],
         &["run"],
@@ -51,8 +51,14 @@ fn every_command_has_help() {
         &["lake", "accept-gap"],
         &["log", "describe"],
         &["log", "drain"],
+        &["rules", "list"],
+        &["rules", "explain"],
+        &["rules", "put"],
+        &["rules", "remove"],
+        &["rules", "sets"],
         &["rules", "test"],
         &["rules", "backtest"],
+        &["rules", "schema"],
         &["alerts", "list"],
         &["alerts", "watch"],
         &["alerts", "explain"],
