@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod catalog;
 pub mod clock_verdict;
+pub mod coordinate_system;
 pub mod device_id;
 pub mod envelope;
 pub mod event_id;
@@ -27,6 +28,7 @@ pub mod proto {
 }
 
 pub use alert::{Alert, AlertEvent, AlertState, AlertValue, Evidence, Severity};
+pub use coordinate_system::CoordinateSystem;
 pub use device_id::DeviceIdError;
 pub use envelope::{LogRecordView, ReadingView, TelemetryView, ValueView};
 pub use position::{LogId, Position};

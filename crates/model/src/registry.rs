@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::CoordinateSystem;
+
 /// A limit of a device or of a model, as it was written: decimal text and its unit, converted where it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Threshold {
@@ -22,12 +24,45 @@ pub struct RegisteredDevice {
     pub model: String,
     pub domain: String,
     pub asset_id: String,
-    /// WGS-84 degrees: latitude, longitude.
-    pub position: Option<(f64, f64)>,
+    pub place: Place,
+    /// Of the IANA database, for a dialect whose times have no zone.
+    pub time_zone: String,
+    /// What others call it, by [`ID_KINDS`] and the NAME of `id.NAME`.
+    pub external_ids: BTreeMap<String, String>,
     /// By the NAME of `threshold.NAME`.
     pub thresholds: BTreeMap<String, Threshold>,
     /// By the NAME of `tag.NAME`.
     pub tags: BTreeMap<String, String>,
+}
+
+/// Columns of external ids with a name of their own: the modem's, LoRaWAN's, of HJ 212 and of SL 651.
+pub const ID_KINDS: [&str; 4] = ["imei", "dev_eui", "mn", "station"];
+
+/// Where something stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// WGS-84 degrees: latitude, longitude.
+    pub position: Option<(f64, f64)>,
+    /// What was written, where that was in another system.
+    pub as_given: Option<(CoordinateSystem, f64, f64)>,
+}
+
+/// One table of `gateways.toml`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RegisteredGateway {
+    pub title: String,
+    pub asset_id: String,
+    pub place: Place,
+}
+
+/// One line of `assets.csv`: a building, a manhole, a pipe, a lamp post.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asset {
+    pub kind: String,
+    pub name: String,
+    /// The asset that it is a part of; empty where it is of none.
+    pub parent: String,
+    pub place: Place,
 }
 
 /// What all devices of one model have in common.
@@ -46,10 +81,23 @@ pub struct Zone {
     pub polygons: Vec<Vec<Ring>>,
 }
 
-/// Devices by id, models by name, zones by the feature property `zone`.
+/// Devices, gateways and assets by id, models by name, zones by the feature property `zone`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registry {
     pub devices: BTreeMap<String, Arc<RegisteredDevice>>,
     pub models: BTreeMap<String, DeviceModel>,
+    pub gateways: BTreeMap<String, RegisteredGateway>,
+    pub assets: BTreeMap<String, Asset>,
     pub zones: BTreeMap<String, Zone>,
+}
+
+impl Registry {
+    /// Nothing known of any device.
+    pub const EMPTY: Registry = Registry {
+        devices: BTreeMap::new(),
+        models: BTreeMap::new(),
+        gateways: BTreeMap::new(),
+        assets: BTreeMap::new(),
+        zones: BTreeMap::new(),
+    };
 }

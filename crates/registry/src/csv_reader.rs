@@ -3,12 +3,25 @@
 
 use std::borrow::Cow;
 
+use crate::place::Written;
+
 /// One field and where it starts in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
     pub(crate) text: Cow<'a, str>,
     /// Byte offset.
     pub(crate) at: usize,
+}
+
+impl Field<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Without the space around it.
+    pub(crate) fn written(&self) -> Written<'_> {
+        Written { text: self.text.trim(), at: self.at }
+    }
 }
 
 /// A row that is none.

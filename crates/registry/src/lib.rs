@@ -1,16 +1,25 @@
-//! The texts of a registry, checked whole: `devices.csv`, `models.toml` and `zones.geojson` in, a
-//! [`Registry`] or every error at once out. Opens no file itself; what the data means is `model::registry`.
+//! The texts of a registry, checked whole: `devices.csv`, `models.toml`, `gateways.toml`, `assets.csv` and `zones.geojson`
+//! in, a [`Registry`] or every error at once out. Opens no file itself; what the data means is `model::registry`.
 
+mod asset_table;
+mod attribute;
 mod csv_reader;
+mod csv_table;
 mod device_table;
+mod external_id;
 mod finding;
+mod gateway_table;
 mod model_table;
+mod place;
 mod registry_error;
 mod ring;
 mod threshold;
 mod zone_file;
 
-pub use device_table::{ATTRIBUTE_BYTES_MAX, COLUMNS_MAX, DEVICES_MAX, NAME_BYTES_MAX};
+pub use asset_table::{ASSETS_MAX, PARENTS_MAX};
+pub use attribute::{ATTRIBUTE_BYTES_MAX, NAME_BYTES_MAX};
+pub use csv_table::COLUMNS_MAX;
+pub use device_table::DEVICES_MAX;
 pub use registry_error::{ERRORS_KEPT_MAX, RegistryError, RegistryErrors};
 pub use zone_file::ZONE_POINTS_MAX;
 
@@ -33,6 +42,8 @@ pub struct RegistryText {
 pub struct RegistryTexts {
     pub devices: Option<RegistryText>,
     pub models: Option<RegistryText>,
+    pub gateways: Option<RegistryText>,
+    pub assets: Option<RegistryText>,
     pub zones: Option<RegistryText>,
 }
 
@@ -45,6 +56,8 @@ pub fn load(texts: &RegistryTexts) -> Result<Registry, RegistryErrors> {
     let registry = Registry {
         devices: read(texts.devices.as_ref(), &mut errors, device_table::read),
         models: read(texts.models.as_ref(), &mut errors, model_table::read),
+        gateways: read(texts.gateways.as_ref(), &mut errors, gateway_table::read),
+        assets: read(texts.assets.as_ref(), &mut errors, asset_table::read),
         zones: read(texts.zones.as_ref(), &mut errors, zone_file::read),
     };
     if errors.is_empty() { Ok(registry) } else { Err(errors) }

@@ -11,7 +11,7 @@ use model::registry::{DeviceModel, Threshold};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::device_table::{NAME_BYTES_MAX, is_name};
+use crate::attribute::{is_name, name_help};
 use crate::finding::Findings;
 use crate::threshold;
 
@@ -56,8 +56,7 @@ fn thresholds(limits: &DeTable<'_>, findings: &mut Findings) -> BTreeMap<String,
     let mut thresholds = BTreeMap::new();
     for (name, value) in limits {
         if !is_name(name.get_ref()) {
-            let help = format!("letters, digits, _ and - would do, at most {NAME_BYTES_MAX}");
-            findings.add(name.span().start, format!("the name {:?}", name.get_ref()), help);
+            findings.add(name.span().start, format!("the name {:?}", name.get_ref()), name_help());
         }
         let Some(text) = value.get_ref().as_str() else {
             let found = format!("a threshold that is {}", value.get_ref().type_str());

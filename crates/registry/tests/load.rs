@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use model::CoordinateSystem;
 use model::registry::{Registry, Threshold};
 use urban_neuron_registry::{ERRORS_KEPT_MAX, RegistryErrors, RegistryText, RegistryTexts, load};
 
@@ -16,6 +17,7 @@ fn texts(devices: &str, models: &str, zones: &str) -> RegistryTexts {
         devices: text("devices.csv", devices),
         models: text("models.toml", models),
         zones: text("zones.geojson", zones),
+        ..RegistryTexts::default()
     }
 }
 
@@ -45,7 +47,7 @@ fn a_whole_registry_is_read() {
     let device = &registry.devices["m-1"];
     assert_eq!((device.gateway_id.as_str(), device.model.as_str()), ("gw-1", "WL-200"));
     assert_eq!((device.domain.as_str(), device.asset_id.as_str()), ("water", "bridge-7"));
-    assert_eq!(device.position, Some((31.23, 121.47)));
+    assert_eq!(device.place.position, Some((31.23, 121.47)));
     assert_eq!(device.tags["district"], "Pudong, east");
     let limit = |number: &str, unit: &str| Threshold { number: number.to_owned(), unit: unit.to_owned() };
     assert_eq!(device.thresholds["level_high"], limit("2.5", "m"));
@@ -119,6 +121,83 @@ fn every_error_of_models_and_zones_is_said_with_its_place() {
     assert_eq!(found[4], "zones.geojson:2:1: a ring that is open: ring 0 of polygon 0 of the zone \"port\"");
     assert!(errors(&texts("", "", "{\"type\":\n 7}"))[0].starts_with("zones.geojson:2:2: invalid type"));
     assert!(errors(&texts("", "[models", ""))[0].starts_with("models.toml:1:"));
+}
+
+#[test]
+fn what_others_call_a_device_and_where_it_stands_are_read() {
+    let devices = "device_id,imei,id.ctwing,time_zone,latitude,longitude,coordinates\n\
+        a,861234567890123,7c1f,Asia/Shanghai,39.915,116.404,gcj-02\n\
+        b,,,,39.915,116.404,WGS-84\n";
+    let registry = load(&texts(devices, "", "")).unwrap();
+    let device = &registry.devices["a"];
+    assert_eq!((&*device.external_ids["imei"], &*device.external_ids["ctwing"]), ("861234567890123", "7c1f"));
+    assert_eq!(device.time_zone, "Asia/Shanghai");
+    assert_eq!(device.place.as_given, Some((CoordinateSystem::Gcj02, 39.915, 116.404)));
+    let (latitude, longitude) = device.place.position.unwrap();
+    assert!(
+        (latitude - 39.913_6).abs() < 1e-4 && (longitude - 116.397_8).abs() < 1e-4,
+        "{latitude} {longitude}"
+    );
+    let place = &registry.devices["b"].place;
+    assert_eq!((place.position, place.as_given), (Some((39.915, 116.404)), None));
+}
+
+#[test]
+fn ids_places_and_texts_that_will_not_do_are_said() {
+    let devices = "device_id,imei,time_zone,latitude,longitude,coordinates,tag.note\n\
+        a,1,,1,2,CGCS,\n\
+        b,1,Mars/Olympus,1,2,BD09,=1+1\n\
+        c,2,,,,,-40\n";
+    assert_eq!(
+        errors(&texts(devices, "", "")),
+        [
+            "devices.csv:2:10: the coordinate system \"CGCS\"",
+            "devices.csv:3:1: the imei \"1\" of \"b\", which is that of \"a\" in line 2",
+            "devices.csv:3:5: the time zone \"Mars/Olympus\"",
+            "devices.csv:3:27: the formula \"=1+1\"",
+        ]
+    );
+}
+
+#[test]
+fn gateways_and_assets_are_read() {
+    let text = |name: &str, text: &str| Some(RegistryText { name: name.to_owned(), text: text.to_owned() });
+    let gateways =
+        "[gateways.gw-7]\ntitle = \"roof\"\nasset_id = \"hall\"\nlatitude = 31\nlongitude = 121.47\n";
+    let assets = "asset_id,kind,name,parent,latitude,longitude\nhall,building,市政厅,,31.23,121.47\nroom,room,,hall,,\n";
+    let files = RegistryTexts {
+        gateways: text("gateways.toml", gateways),
+        assets: text("assets.csv", assets),
+        ..RegistryTexts::default()
+    };
+    let registry = load(&files).unwrap();
+    assert_eq!(registry.gateways["gw-7"].place.position, Some((31.0, 121.47)));
+    assert_eq!((&*registry.gateways["gw-7"].title, &*registry.gateways["gw-7"].asset_id), ("roof", "hall"));
+    assert_eq!((&*registry.assets["hall"].name, &*registry.assets["room"].parent), ("市政厅", "hall"));
+
+    let gateways = "[gateways.a]\ntitle = 1\nlatitude = 31.0\ncolor = 2\n[gateways]\nb = 3\n";
+    let assets = "asset_id,parent\na,b\nb,a\nc,nothing\na,\n,\n";
+    let files = RegistryTexts {
+        gateways: text("gateways.toml", gateways),
+        assets: text("assets.csv", assets),
+        ..RegistryTexts::default()
+    };
+    let mut found = errors(&files);
+    found.retain(|error| !error.starts_with("gateways.toml:5"));
+    assert_eq!(
+        found,
+        [
+            "gateways.toml:2:9: title that is integer",
+            "gateways.toml:3:12: a latitude without a longitude",
+            "gateways.toml:4:1: the unknown key color",
+            "gateways.toml:6:5: a gateway that is no table",
+            "assets.csv:2:1: \"a\", which is a part of itself or of more than 16 others",
+            "assets.csv:3:1: \"b\", which is a part of itself or of more than 16 others",
+            "assets.csv:4:1: the parent \"nothing\" of \"c\", which is no asset",
+            "assets.csv:5:1: the asset \"a\" a second time, first in line 2",
+            "assets.csv:6:1: an asset without an id",
+        ]
+    );
 }
 
 #[test]

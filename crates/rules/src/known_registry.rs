@@ -175,6 +175,7 @@ impl Wanted {
             tags: tags.map(|(name, value)| (name.clone(), value.clone())).collect(),
             limits: self.limits(&device.thresholds, catalog),
             position: device
+                .place
                 .position
                 .filter(|_| self.has_dead_man)
                 .map(|(latitude, longitude)| (Limit(latitude), Limit(longitude))),

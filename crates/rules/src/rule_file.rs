@@ -1,7 +1,7 @@
 //! Rule files: TOML in, a rule set or every error at once out. Converts and checks all that can be known before the
 //! first reading; opens no file itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use model::registry::Registry;
@@ -30,8 +30,7 @@ pub struct LoadOptions<'a> {
     pub time_zone: &'a str,
 }
 
-static NO_REGISTRY: Registry =
-    Registry { devices: BTreeMap::new(), models: BTreeMap::new(), zones: BTreeMap::new() };
+static NO_REGISTRY: Registry = Registry::EMPTY;
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {

@@ -1,4 +1,5 @@
-//! The folder of `[registry] path`: `devices.csv`, `models.toml` and `zones.geojson`, each of which may be missing.
+//! The folder of `[registry] path`: `devices.csv`, `models.toml`, `gateways.toml`, `assets.csv` and `zones.geojson`, each of
+//! which may be missing.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,10 @@ use crate::file_watch::FileWatch;
 
 const DEVICES: &str = "devices.csv";
 const MODELS: &str = "models.toml";
+const GATEWAYS: &str = "gateways.toml";
+const ASSETS: &str = "assets.csv";
 const ZONES: &str = "zones.geojson";
+const FILES: [&str; 5] = [DEVICES, MODELS, GATEWAYS, ASSETS, ZONES];
 
 /// The registry of the config.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +29,12 @@ pub struct RegistryFiles {
 pub enum RegistryFilesError {
     #[error("registry: {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("registry.path: {folder} holds none of devices.csv, models.toml, zones.geojson")]
+    #[error("registry.path: {folder} holds none of {}", FILES.join(", "))]
     Empty { folder: PathBuf },
+    #[error(
+        "{path}: byte {byte} is not UTF-8; a file in GB18030 or GBK is made so by iconv -f GB18030 -t UTF-8"
+    )]
+    NotUtf8 { path: PathBuf, byte: usize },
     #[error("{0}")]
     Broken(#[from] RegistryErrors),
 }
@@ -48,6 +56,8 @@ impl RegistryFiles {
         let texts = RegistryTexts {
             devices: text(folder, DEVICES)?,
             models: text(folder, MODELS)?,
+            gateways: text(folder, GATEWAYS)?,
+            assets: text(folder, ASSETS)?,
             zones: text(folder, ZONES)?,
         };
         if texts == RegistryTexts::default() {
@@ -61,8 +71,7 @@ impl RegistryFiles {
     /// # Errors
     /// A file cannot be looked at.
     pub fn have_changed(&mut self) -> Result<bool, RegistryFilesError> {
-        let paths =
-            self.folder.iter().flat_map(|folder| [DEVICES, MODELS, ZONES].map(|name| folder.join(name)));
+        let paths = self.folder.iter().flat_map(|folder| FILES.map(|name| folder.join(name)));
         let there: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
         self.watch
             .have_changed(there)
@@ -72,11 +81,15 @@ impl RegistryFiles {
 
 fn text(folder: &Path, name: &str) -> Result<Option<RegistryText>, RegistryFilesError> {
     let path = folder.join(name);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(RegistryText { name: path.display().to_string(), text })),
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         // A folder that is not there is told of with its own name by the check for an empty one.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(RegistryFilesError::Unreadable { path, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(RegistryFilesError::Unreadable { path, source }),
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(RegistryText { name: path.display().to_string(), text })),
+        Err(error) => Err(RegistryFilesError::NotUtf8 { path, byte: error.utf8_error().valid_up_to() }),
     }
 }
 
@@ -97,6 +110,9 @@ mod tests {
         fs::write(folder.path().join(MODELS), "[models.x]\ncolor = 1\n").unwrap();
         let error = files.read().unwrap_err().to_string();
         assert!(error.contains("models.toml:2:1: the unknown key color"), "{error}");
+        fs::write(folder.path().join(ASSETS), b"asset_id,name\nm-1,\xbe\xae\n").unwrap();
+        let error = files.read().unwrap_err().to_string();
+        assert!(error.contains("assets.csv: byte 18 is not UTF-8"), "{error}");
         assert_eq!(RegistryFiles::new(None).read().unwrap(), Registry::default());
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn registry_of(case: &Table) -> Registry {
             .map(|(id, one)| (id.clone(), DeviceModel { thresholds: thresholds(one) }))
             .collect(),
         zones: entries("zones").iter().map(|(name, rings)| (name.clone(), zone(rings))).collect(),
+        ..Registry::default()
     }
 }
 
@@ -27,9 +28,9 @@ fn device(table: &Value) -> RegisteredDevice {
         model: text("model"),
         domain: text("domain"),
         asset_id: text("asset_id"),
-        position: None,
         thresholds: thresholds(table),
         tags: texts(table, "tags"),
+        ..RegisteredDevice::default()
     }
 }
 
