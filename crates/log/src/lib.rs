@@ -27,11 +27,22 @@ pub enum Topic {
     Alerts,
     AlertsCurrent,
     Sessions,
+    /// What shadow rules say, apart from the live alerts.
+    AlertsShadow,
+    /// What people ask to be done with alerts.
+    AlertCommands,
 }
 
 impl Topic {
-    pub const ALL: [Topic; 5] =
-        [Topic::Telemetry, Topic::DeadLetter, Topic::Alerts, Topic::AlertsCurrent, Topic::Sessions];
+    pub const ALL: [Topic; 7] = [
+        Topic::Telemetry,
+        Topic::DeadLetter,
+        Topic::Alerts,
+        Topic::AlertsCurrent,
+        Topic::Sessions,
+        Topic::AlertsShadow,
+        Topic::AlertCommands,
+    ];
 
     /// Name after the prefix.
     pub const fn name(self) -> &'static str {
@@ -41,6 +52,8 @@ impl Topic {
             Topic::Alerts => "alerts.v1",
             Topic::AlertsCurrent => "alerts.current.v1",
             Topic::Sessions => "sessions.v1",
+            Topic::AlertsShadow => "alerts.shadow.v1",
+            Topic::AlertCommands => "alerts.commands.v1",
         }
     }
 
@@ -49,10 +62,14 @@ impl Topic {
         matches!(self, Topic::AlertsCurrent | Topic::Sessions)
     }
 
-    /// Telemetry, alerts and current have the configured count, the others one partition.
+    /// Telemetry and all of alerts have the configured count, the others one partition.
     pub const fn partition_count(self, partitions: u32) -> u32 {
         match self {
-            Topic::Telemetry | Topic::Alerts | Topic::AlertsCurrent => partitions,
+            Topic::Telemetry
+            | Topic::Alerts
+            | Topic::AlertsCurrent
+            | Topic::AlertsShadow
+            | Topic::AlertCommands => partitions,
             Topic::DeadLetter | Topic::Sessions => 1,
         }
     }

@@ -1,5 +1,5 @@
 //! What the evaluator says, on its way into the log: events to `alerts.v1`, and once those are durable the newest state of
-//! each key to `alerts.current.v1`. One a rules worker.
+//! each key to `alerts.current.v1`; events of shadow rules to `alerts.shadow.v1` and nowhere else. One a rules worker.
 //!
 //! Invariant: `current` never says what `alerts` does not hold yet.
 
@@ -39,21 +39,24 @@ impl<A: Appender> AlertOutbox<A> {
         AlertOutbox { appender, waiting: VecDeque::new(), open: Vec::new() }
     }
 
-    /// Appends an event; its current state follows when it is durable.
+    /// Appends an event; the current state of a live rule follows when it is durable.
     ///
     /// # Errors
     /// The log failed.
     pub fn say(&mut self, partition: u32, alert: &Alert) -> Result<(), Error> {
         let json = alert_json(alert);
         let key = alert.key();
+        let topic = if alert.shadow { Topic::AlertsShadow } else { Topic::Alerts };
         self.appender.append(
-            Topic::Alerts,
+            topic,
             partition,
             key.as_bytes(),
             Some(json.as_bytes()),
             &alert_headers(alert),
         )?;
-        self.open.push(CurrentState::of(partition, alert));
+        if !alert.shadow {
+            self.open.push(CurrentState::of(partition, alert));
+        }
         Ok(())
     }
 

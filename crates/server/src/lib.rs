@@ -41,6 +41,7 @@ pub mod rule_questions;
 pub mod rule_sets;
 pub mod rules_partition;
 pub mod rules_recovery;
+pub mod rules_snapshot;
 pub mod rules_worker;
 pub mod sessions;
 pub mod state_store;

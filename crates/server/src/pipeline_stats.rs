@@ -70,8 +70,9 @@ impl PipelineStats {
     pub fn alerts_said(&self, said: &Said, now_us: i64) {
         for alert in &said.alerts {
             let event = alert.event.name();
-            metrics::counter!("urban_neuron_alerts_total", "event" => event, "severity" => alert.severity.name())
-                .increment(1);
+            let name =
+                if alert.shadow { "urban_neuron_shadow_alerts_total" } else { "urban_neuron_alerts_total" };
+            metrics::counter!(name, "event" => event, "severity" => alert.severity.name()).increment(1);
         }
         for received_at_us in &said.caused_by_received_at_us {
             let took = Duration::from_micros(u64::try_from(now_us - received_at_us).unwrap_or(0));

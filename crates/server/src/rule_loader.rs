@@ -163,10 +163,6 @@ fn loaded_well(rule_set: RuleSet, warnings: &[Diagnostic]) -> RuleSet {
     for warning in warnings {
         warn!(%warning, "rule file");
     }
-    let shadows = rule_set.rules().iter().filter(|rule| rule.meaning.shadow).count();
-    if shadows > 0 {
-        warn!(rules = shadows, "shadow rules are evaluated and not said: this version has no topic for them");
-    }
     metrics::gauge!("urban_neuron_rules_broken").set(0.0);
     metrics::gauge!("urban_neuron_rules_loaded").set(rule_set.rules().len() as f64);
     rule_set

@@ -19,10 +19,8 @@ use tracing::{error, info, warn};
 use crate::alert_outbox::CurrentState;
 use crate::operations::{OperationError, TopicScan, scan};
 use crate::rule_sets::RuleSets;
+use crate::rules_snapshot::{self, SnapshotHead};
 use crate::state_store::StateStore;
-
-/// Version of the object around an evaluator's snapshot.
-const SNAPSHOT_MAGIC: [u8; 8] = *b"UNRULES1";
 
 /// Messages read from the lake between two looks at whether they are still wanted.
 const LAKE_CHUNK_MESSAGES: u64 = 4_096;
@@ -100,15 +98,17 @@ impl RulesPartition {
     ) -> Result<Self, StandStill> {
         let held = log.offsets(Topic::Telemetry, partition)?;
         let restored = restore(log, store, rule_sets, partition, tenant)?;
-        let (evaluator, position, alerts_position) = match restored {
-            Some(restored) => restored,
-            None => (Evaluator::new(evaluator_config(log, partition, tenant)), 0, 0),
-        };
+        let Restored { evaluator, position, head } = restored.unwrap_or_else(|| Restored {
+            evaluator: Evaluator::new(evaluator_config(log, partition, tenant)),
+            position: 0,
+            head: SnapshotHead::default(),
+        });
         if position > held.end {
             let (first, next) = (held.start, held.end);
             return Err(StandStill::PositionLost { partition, position, first, next });
         }
-        let said = read_said(log, partition, alerts_position)?;
+        let mut said = read_said(log, Topic::Alerts, partition, head.alerts_position)?;
+        said.extend(read_said(log, Topic::AlertsShadow, partition, head.shadow_position)?);
         info!(partition, position, end = held.end, said = said.len(), "rules partition restored");
         Ok(RulesPartition {
             partition,
@@ -241,8 +241,6 @@ impl RulesPartition {
             self.evaluator.apply(record, view, &mut self.output);
         }
         said.evaluated_messages += u64::from(matches!(view, LogRecordView::Telemetry(_)));
-        // They belong on a topic of their own, which this version does not have: never among the live ones.
-        self.output.retain(|alert| !alert.shadow);
         if !self.output.is_empty() {
             self.say(view, said);
         }
@@ -253,7 +251,7 @@ impl RulesPartition {
     fn say(&mut self, view: &LogRecordView<'_>, said: &mut Said) {
         let before = said.alerts.len();
         for alert in self.output.drain(..) {
-            if !self.is_live {
+            if !self.is_live && !alert.shadow {
                 self.touched.insert(alert.key(), CurrentState::of(self.partition, &alert));
             }
             match self.said.remove(&alert.ce_id()) {
@@ -333,7 +331,7 @@ impl RulesPartition {
         self.position > self.snapshot_position
     }
 
-    /// Puts a snapshot at the current position; everything said below it is durable, `alerts_position` is just after it.
+    /// Puts a snapshot at the current position; everything said below it is durable and lies below the positions of `head`.
     /// Returns the position of the oldest kept snapshot.
     ///
     /// # Errors
@@ -342,11 +340,9 @@ impl RulesPartition {
         &mut self,
         store: &StateStore,
         log_id: model::LogId,
-        alerts_position: i64,
+        head: &SnapshotHead,
     ) -> Result<i64, crate::state_store::StateStoreError> {
-        let mut bytes = SNAPSHOT_MAGIC.to_vec();
-        bytes.extend_from_slice(&alerts_position.to_le_bytes());
-        bytes.extend_from_slice(&self.evaluator.snapshot());
+        let bytes = rules_snapshot::encode(head, &self.evaluator.snapshot());
         let oldest = store.put_snapshot(log_id, self.partition, self.position, &bytes)?;
         self.snapshot_position = self.position;
         Ok(oldest)
@@ -362,42 +358,52 @@ pub(crate) fn evaluator_config<L: Log>(log: &L, partition: u32, tenant: &str) ->
     }
 }
 
-/// The newest snapshot that opens: evaluator, position, alerts position.
+/// What a snapshot holds.
+struct Restored {
+    evaluator: Evaluator,
+    position: i64,
+    head: SnapshotHead,
+}
+
+/// The newest snapshot that opens.
 fn restore<L: Log>(
     log: &L,
     store: &StateStore,
     rule_sets: &RuleSets,
     partition: u32,
     tenant: &str,
-) -> Result<Option<(Evaluator, i64, i64)>, StandStill> {
+) -> Result<Option<Restored>, StandStill> {
     for position in store.snapshot_positions(log.log_id(), partition)? {
         let bytes = store.snapshot(log.log_id(), partition, position)?;
         let config = evaluator_config(log, partition, tenant);
         match open_snapshot(&bytes, config, rule_sets) {
-            Ok((evaluator, alerts_position)) => return Ok(Some((evaluator, position, alerts_position))),
+            Ok((head, evaluator)) => return Ok(Some(Restored { evaluator, position, head })),
             Err(error) => warn!(partition, position, %error, "snapshot does not open, taking an older one"),
         }
     }
     Ok(None)
 }
 
-/// Evaluator and alerts position of a snapshot's bytes.
+/// The head and the evaluator of a snapshot's bytes.
 pub(crate) fn open_snapshot(
     bytes: &[u8],
     config: EvaluatorConfig,
     rule_sets: &RuleSets,
-) -> anyhow::Result<(Evaluator, i64)> {
-    let rest = bytes.strip_prefix(&SNAPSHOT_MAGIC).ok_or_else(|| anyhow::anyhow!("another version"))?;
-    let (alerts_position, rest) =
-        rest.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("truncated"))?;
-    let evaluator = Evaluator::restore(config, rest, |n, digest| rule_sets.compiled(n, digest))?;
-    Ok((evaluator, i64::from_le_bytes(*alerts_position)))
+) -> anyhow::Result<(SnapshotHead, Evaluator)> {
+    let (head, evaluator) = rules_snapshot::decode(bytes)?;
+    let evaluator = Evaluator::restore(config, evaluator, |n, digest| rule_sets.compiled(n, digest))?;
+    Ok((head, evaluator))
 }
 
-/// What was said from `from` to the end of the alerts partition, by `ce_id`.
-fn read_said<L: Log>(log: &L, partition: u32, from: i64) -> Result<HashMap<String, Alert>, OperationError> {
+/// What was said from `from` to the end of a partition of `topic`, by `ce_id`.
+fn read_said<L: Log>(
+    log: &L,
+    topic: Topic,
+    partition: u32,
+    from: i64,
+) -> Result<HashMap<String, Alert>, OperationError> {
     let mut said = HashMap::new();
-    let wanted = TopicScan { offsets: from..i64::MAX, ..TopicScan::all(Topic::Alerts, partition) };
+    let wanted = TopicScan { offsets: from..i64::MAX, ..TopicScan::all(topic, partition) };
     scan(log, &wanted, |record| {
         match serde_json::from_slice::<Alert>(record.value) {
             Ok(alert) if is_evaluator_event(&alert) => drop(said.insert(alert.ce_id(), alert)),

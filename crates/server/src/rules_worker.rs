@@ -26,6 +26,7 @@ use crate::rule_questions::AskedRules;
 use crate::rule_sets::{Newest, RuleSets};
 use crate::rules_partition::{RulesPartition, Said, StandStill};
 use crate::rules_recovery::{Recovered, Recovery, RecoverySources};
+use crate::rules_snapshot::SnapshotHead;
 use crate::state_store::StateStore;
 
 /// Longest wait for records, so that ticks, snapshots and current states are on time.
@@ -271,7 +272,9 @@ impl<L: Log> RulesWorker<L> {
         for alert in &said.alerts {
             self.fail_at("before_alert");
             self.outbox.say(partition, alert)?;
-            self.parts.stream.say(alert);
+            if !alert.shadow {
+                self.parts.stream.say(alert);
+            }
         }
         if !said.alerts.is_empty() {
             self.outbox.flush();
@@ -410,8 +413,11 @@ impl<L: Log> RulesWorker<L> {
             if let Some(failpoint) = &self.parts.failpoint {
                 failpoint("before_snapshot");
             }
-            let alerts_position = self.log.offsets(Topic::Alerts, *partition)?.end;
-            match state.snapshot(&self.parts.store, self.log.log_id(), alerts_position) {
+            let head = SnapshotHead {
+                alerts_position: self.log.offsets(Topic::Alerts, *partition)?.end,
+                shadow_position: self.log.offsets(Topic::AlertsShadow, *partition)?.end,
+            };
+            match state.snapshot(&self.parts.store, self.log.log_id(), &head) {
                 Ok(oldest) => {
                     self.parts.health.set("state", Role::Rules, None);
                     self.log.release(Consumer::Rules, *partition, oldest)?;

@@ -215,7 +215,7 @@ impl Published {
     }
 }
 
-/// Telemetry is what readers follow; the four others share a quarter.
+/// Telemetry is what readers follow; the six others share a quarter.
 fn tail_bytes_max(topic: Topic, all: usize) -> usize {
-    if topic == Topic::Telemetry { all / 4 * 3 } else { all / 16 }
+    if topic == Topic::Telemetry { all / 4 * 3 } else { all / 24 }
 }

@@ -39,7 +39,9 @@ impl Retention {
                 }
             }
             Topic::DeadLetter => Retention::Age(config.dead_letter_retention),
-            Topic::Alerts => Retention::Age(config.alerts_retention),
+            Topic::Alerts | Topic::AlertsShadow | Topic::AlertCommands => {
+                Retention::Age(config.alerts_retention)
+            }
             Topic::AlertsCurrent | Topic::Sessions => Retention::Compacted,
         }
     }

@@ -27,7 +27,7 @@ pub struct KafkaConfig {
     pub bootstrap_servers: String,
     /// Before each topic and group name; keeps deployments apart.
     pub topic_prefix: String,
-    /// Log partitions of telemetry, alerts and current; part of the log, see [`Topic::partition_count`].
+    /// Log partitions of telemetry and alerts; part of the log, see [`Topic::partition_count`].
     pub partitions: u32,
     /// Largest record, bytes of key, value and headers.
     pub record_bytes_max: usize,

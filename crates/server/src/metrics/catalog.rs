@@ -195,6 +195,11 @@ pub const METRICS: &[Metric] = &[
         "How far back a redelivery is recognized now.",
     ),
     counter("urban_neuron_alerts_total", "event, severity", "Alert events said."),
+    counter(
+        "urban_neuron_shadow_alerts_total",
+        "event, severity",
+        "Alert events of shadow rules, said on alerts.shadow.v1 only.",
+    ),
     histogram(
         "urban_neuron_sensor_to_alert_seconds",
         "",

@@ -49,7 +49,7 @@ impl<L: Log> LocalRules<L> {
             let bytes = store.snapshot(self.log.log_id(), log_partition, position);
             let bytes = bytes.map_err(|error| failed(&error))?;
             let config = evaluator_config(&self.log, log_partition, &self.tenant);
-            if let Ok((evaluator, _)) = open_snapshot(&bytes, config, &rule_sets) {
+            if let Ok((_, evaluator)) = open_snapshot(&bytes, config, &rule_sets) {
                 let explanation = explained(evaluator.explain(rule_id, device_id))?;
                 return Ok(RuleAnswer {
                     source: AnswerSource::Snapshot,

@@ -42,16 +42,16 @@ pub fn publish(
     }
 }
 
-/// All alert events in the embedded log, which nobody else has open.
-fn alerts_said(deployment: &Deployment) -> Vec<Alert> {
+/// All alert events on a topic of the embedded log, which nobody else has open.
+pub fn alerts_said(deployment: &Deployment, topic: Topic) -> Vec<Alert> {
     let fatal = |error: &log::Error| panic!("{error}");
     let config =
         EmbeddedConfig { partitions: 4, ..EmbeddedConfig::new(deployment.directory.join("data"), fatal) };
     let log = EmbeddedLog::open(config).unwrap();
     let mut said = Vec::new();
     for partition in 0..4 {
-        let held = log.offsets(Topic::Alerts, partition).unwrap();
-        let mut reader = log.reader(Topic::Alerts, &[(partition, held.start)]).unwrap();
+        let held = log.offsets(topic, partition).unwrap();
+        let mut reader = log.reader(topic, &[(partition, held.start)]).unwrap();
         let mut next = held.start;
         while next < held.end {
             if let ReadEvent::Records(batch) = reader.poll(Duration::from_secs(5)).unwrap() {
@@ -67,7 +67,7 @@ fn alerts_said(deployment: &Deployment) -> Vec<Alert> {
 
 fn check(oracle: &Oracle, deployment: &Deployment, devices: &[String], count: u64) {
     oracle.check_rows(&deployment.lake(), devices, count);
-    oracle.check_alerts(&alerts_said(deployment), devices, count);
+    oracle.check_alerts(&alerts_said(deployment, Topic::Alerts), devices, count);
     let verified = deployment.command("lake verify").output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }

@@ -13,3 +13,4 @@ mod kafka_broker;
 mod lake_rows;
 mod oracle;
 mod readers;
+mod shadow;
