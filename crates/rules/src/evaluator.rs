@@ -153,6 +153,11 @@ impl Evaluator {
         &self.core.rule_set
     }
 
+    /// The rule set in force, to keep.
+    pub fn shared_rule_set(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.core.rule_set)
+    }
+
     pub fn counts(&self) -> Counts {
         self.core.counts
     }

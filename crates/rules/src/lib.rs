@@ -15,6 +15,7 @@ mod evaluation;
 mod evaluator;
 mod exact_sum;
 mod in_place;
+mod inspect;
 mod intervals;
 mod known_registry;
 mod lexer;
@@ -30,6 +31,7 @@ mod resolve;
 mod resolve_calls;
 mod rule;
 mod rule_change;
+mod rule_explanation;
 mod rule_file;
 mod rule_reader;
 mod rule_set;
@@ -56,8 +58,12 @@ pub use duration::SPAN_DAYS_MAX;
 pub use evaluator::{Counts, Evaluator, Limits, NumberReading};
 pub use resolve::{KnownMetric, MetricCatalog, MetricKind, RULE_METRICS_MAX};
 pub use rule::{HITS_MAX, Meaning, QualityFilter, Rule};
+pub use rule_explanation::{
+    ConditionTruth, DeadManClock, HitsSoFar, KeptReading, ReadingInPlace, RuleExplanation, RulePhase,
+    ScheduleNow, ThresholdInForce, Unexplained, Waiting,
+};
 pub use rule_file::{LoadOptions, Loaded, RULE_FILE_BYTES_MAX, RuleSource};
-pub use rule_reader::{CONDITION_BYTES_MAX, LABELS_MAX, RULE_TEXT_BYTES_MAX};
+pub use rule_reader::{CONDITION_BYTES_MAX, LABELS_MAX, RULE_KEYS, RULE_TEXT_BYTES_MAX};
 pub use rule_set::{RULE_SET_FORMAT, RuleSet, RuleSetError, digest_of};
 pub use said::{EvaluatorConfig, Said, Sink};
 pub use schedule_syntax::ACTIVE_SPANS_MAX;

@@ -44,6 +44,8 @@ pub struct Loaded {
     pub rule_set: RuleSet,
     /// What is odd but no error.
     pub warnings: Vec<Diagnostic>,
+    /// File and line of each rule, by its id.
+    pub places: HashMap<String, String>,
 }
 
 /// Where rules come from.
@@ -86,7 +88,8 @@ impl RuleSource {
         let units = catalog.units().into_iter().map(|(metric, unit)| (metric.to_owned(), unit.to_owned()));
         load.warn_of_unmatched();
         let registry = KnownRegistry::used_by(&load.rules, options.registry, catalog);
-        Ok(Loaded { rule_set: RuleSet::new(load.rules, units.collect(), registry), warnings: load.warnings })
+        let rule_set = RuleSet::new(load.rules, units.collect(), registry);
+        Ok(Loaded { rule_set, warnings: load.warnings, places: load.ids })
     }
 }
 

@@ -137,7 +137,7 @@ fn condition(said: &Said<'_>) -> String {
 }
 
 /// First 16 bytes of SHA-256 over rule, device and what started it, lower-case hex.
-fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
+pub(crate) fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
     let mut hash =
         Sha256::new().chain_update(rule_id).chain_update([0]).chain_update(device_id).chain_update([0]);
     match &episode.cause {
@@ -153,7 +153,7 @@ fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
     hex(&hash.finalize()[..16])
 }
 
-fn alert_value(value: &Value) -> AlertValue {
+pub(crate) fn alert_value(value: &Value) -> AlertValue {
     match value {
         Value::Number(number) => AlertValue::Number(*number),
         Value::Boolean(boolean) => AlertValue::Boolean(*boolean),

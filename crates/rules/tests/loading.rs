@@ -4,15 +4,25 @@
 
 mod catalog;
 mod registry;
+mod schema;
+
+use std::sync::LazyLock;
 
 use catalog::SmallCatalog;
 use registry::registry_of;
+use schema::Schema;
 use urban_neuron_rules::{Diagnostic, LoadOptions, Loaded, RuleSet, RuleSource, digest_of};
 
 const HEAD: &str = "[[rule]]\nid = \"x\"\ntitle = \"t\"\nseverity = \"warning\"\n";
 
+/// What loads is a rule file by its schema too.
 fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    RuleSource::load(&[("a.toml".into(), text.into())], &SmallCatalog, &LoadOptions::default())
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::open("rules"));
+    let loaded = RuleSource::load(&[("a.toml".into(), text.into())], &SmallCatalog, &LoadOptions::default());
+    if loaded.is_ok() {
+        assert_eq!(SCHEMA.check_toml(text), Ok(()), "{text}");
+    }
+    loaded
 }
 
 fn load_with(keys: &str) -> Result<Loaded, Vec<Diagnostic>> {

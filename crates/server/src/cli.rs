@@ -22,6 +22,9 @@ mod logging;
 mod output;
 mod progress_line;
 mod rules;
+mod rules_explain;
+mod rules_in_force;
+mod rules_schema;
 mod rules_test;
 mod run;
 mod simulate;
@@ -76,7 +79,7 @@ enum Command {
     /// What fires now, and what changes
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
-    /// What rules say, before they are in force
+    /// Which rules are in force, what they say and would say, and other ones
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// What was refused, and a second try of it

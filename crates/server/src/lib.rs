@@ -37,6 +37,8 @@ pub mod registry_watch;
 pub mod rule_cases;
 pub mod rule_files;
 pub mod rule_loader;
+pub mod rule_operations;
+pub mod rule_questions;
 pub mod rule_sets;
 pub mod rules_partition;
 pub mod rules_recovery;

@@ -12,6 +12,7 @@ use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, R
 
 mod local;
 mod remote;
+mod remote_rules;
 mod topic_scan;
 
 pub use local::LocalOperations;
@@ -28,6 +29,15 @@ pub enum OperationError {
     Refused(String),
     #[error("the log did not deliver {topic}/{partition} to its end within {seconds} s")]
     Stalled { topic: &'static str, partition: u32, seconds: u64 },
+    /// Not now; it may be asked again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What was given does not load; all that is wrong with it.
+    #[error("{words}")]
+    Invalid { words: String, diagnostics: Vec<rules::Diagnostic> },
+    /// It was tried and did not work.
+    #[error("{0}")]
+    Failed(String),
     #[error(transparent)]
     Log(#[from] log::Error),
     /// The admin server's own words, or that it could not be reached.

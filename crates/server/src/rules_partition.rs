@@ -38,6 +38,8 @@ pub struct RulesPartition {
     touched: BTreeMap<String, CurrentState>,
     is_live: bool,
     snapshot_position: i64,
+    /// Where the rule set in force took effect, if since the start.
+    rule_set_offset: Option<i64>,
     output: Vec<Alert>,
 }
 
@@ -117,6 +119,7 @@ impl RulesPartition {
             touched: BTreeMap::new(),
             is_live: false,
             snapshot_position: position,
+            rule_set_offset: None,
             output: Vec::new(),
         })
     }
@@ -233,6 +236,7 @@ impl RulesPartition {
                 .and_then(|n| rule_sets.compiled(n, digest).map(|set| (n, set)));
             let (n, set) = opened.map_err(|source| StandStill::RuleSet { partition, offset, source })?;
             self.evaluator.apply_rule_set(record, n, set, &mut self.output);
+            self.rule_set_offset = Some(offset);
         } else {
             self.evaluator.apply(record, view, &mut self.output);
         }
@@ -296,6 +300,15 @@ impl RulesPartition {
         self.position
     }
 
+    /// The evaluator, to look at.
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    pub fn rule_set_offset(&self) -> Option<i64> {
+        self.rule_set_offset
+    }
+
     pub fn rule_set_n(&self) -> Option<u64> {
         self.evaluator.rule_set_n()
     }
@@ -336,7 +349,7 @@ impl RulesPartition {
     }
 }
 
-fn evaluator_config<L: Log>(log: &L, partition: u32, tenant: &str) -> EvaluatorConfig {
+pub(crate) fn evaluator_config<L: Log>(log: &L, partition: u32, tenant: &str) -> EvaluatorConfig {
     EvaluatorConfig {
         log_id: log.log_id(),
         partition,
@@ -371,7 +384,8 @@ fn restore<L: Log>(
     Ok(None)
 }
 
-fn open_snapshot(
+/// The head and the evaluator of a snapshot's bytes.
+pub(crate) fn open_snapshot(
     bytes: &[u8],
     config: EvaluatorConfig,
     rule_sets: &RuleSets,

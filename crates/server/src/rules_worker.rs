@@ -3,6 +3,8 @@
 //! One thread. Output is a function of the log alone: rule sets, ticks and the clock are records in it. What is said goes to
 //! the log and, directly, to the subscribers of this process.
 
+mod answering;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::clock::wall_us;
 use crate::health::{Health, Role};
 use crate::pipeline_stats::PipelineStats;
 use crate::rule_loader::RuleLoader;
+use crate::rule_questions::AskedRules;
 use crate::rule_sets::{Newest, RuleSets};
 use crate::rules_partition::{RulesPartition, Said, StandStill};
 use crate::rules_recovery::{Recovered, Recovery, RecoverySources};
@@ -70,6 +73,7 @@ pub struct RulesWorker<L: Log> {
     config: RulesWorkerConfig,
     rule_sets: RuleSets,
     loader: RuleLoader,
+    questions: Option<AskedRules>,
     partitions: BTreeMap<u32, RulesPartition>,
     recoveries: BTreeMap<u32, Recovery>,
     /// Partitions that stand still, and when they are tried again.
@@ -101,6 +105,7 @@ impl<L: Log> RulesWorker<L> {
             outbox,
             rule_sets: RuleSets::new(parts.store.clone()),
             loader,
+            questions: None,
             partitions: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             standing: BTreeMap::new(),
@@ -114,6 +119,11 @@ impl<L: Log> RulesWorker<L> {
             parts,
             config,
         })
+    }
+
+    /// Answers questions too.
+    pub fn answering(self, questions: AskedRules) -> Self {
+        RulesWorker { questions: Some(questions), ..self }
     }
 
     /// Runs until `stop`, then evaluates what the log holds, puts snapshots and ends.
@@ -153,6 +163,7 @@ impl<L: Log> RulesWorker<L> {
             self.export_lag()?;
             self.reload()?;
         }
+        self.answer_questions()?;
         self.retry_standing(now)
     }
 

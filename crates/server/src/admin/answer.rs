@@ -6,25 +6,33 @@ use axum::response::{IntoResponse, Response};
 
 use crate::operations::{ErrorAnswer, OperationError};
 
-/// A refusal with its status, as `{"error": "..."}`.
+/// A refusal with its status, as `{"error": "..."}`; rule files that do not load get `diagnostics` beside it.
 pub(super) struct Refusal {
     status: StatusCode,
-    words: String,
+    answer: ErrorAnswer,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, words: impl Into<String>) -> Self {
-        Refusal { status, words: words.into() }
+        Refusal { status, answer: ErrorAnswer { error: words.into(), diagnostics: Vec::new() } }
     }
 }
 
 impl From<OperationError> for Refusal {
     fn from(error: OperationError) -> Self {
+        if let OperationError::Invalid { words, diagnostics } = error {
+            let answer = ErrorAnswer { error: words, diagnostics };
+            return Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, answer };
+        }
         let status = match &error {
             OperationError::NotFound(_) => StatusCode::NOT_FOUND,
             OperationError::Refused(_) => StatusCode::CONFLICT,
-            OperationError::Stalled { .. } | OperationError::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
-            OperationError::Admin(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            OperationError::Stalled { .. } | OperationError::Log(_) | OperationError::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            OperationError::Admin(_) | OperationError::Failed(_) | OperationError::Invalid { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Refusal::new(status, error.to_string())
     }
@@ -32,6 +40,6 @@ impl From<OperationError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorAnswer { error: self.words })).into_response()
+        (self.status, Json(self.answer)).into_response()
     }
 }

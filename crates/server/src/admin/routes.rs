@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminState;
 use super::answer::Refusal;
+use super::rule_routes;
 use super::watching::watch_alerts;
 use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
 use crate::health::{Cause, Role};
@@ -28,6 +29,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/v1/dead-letters/{partition}/{offset}/redrive", post(redrive))
         .route("/v1/log", get(describe_log))
         .route("/v1/lake", get(describe_lake))
+        .merge(rule_routes::router())
         .route_layer(middleware::from_fn_with_state(state.clone(), require_token));
     Router::new()
         .route("/health/live", get(|| async { Json(Liveness { status: "live" }) }))
