@@ -3,5 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod openapi;
 mod rules_api;
 mod running;
+mod schema;
