@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lake::{CommitOutcome, Lake, LakeConfig, Pushed};
 use model::proto::log_record::Record;
 use model::proto::reading::Value;
-use model::repeat::RepeatWindow;
+use model::repeat::{RepeatWindow, WARM_RECORDS};
 use model::{LogId, LogRecordView, RecordBatch, RecordBatchBuilder, proto};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use prost::Message;
@@ -88,7 +88,11 @@ fn roof(batches: &[RecordBatch], messages: usize) -> Result<()> {
     let cpu = cpu_seconds()?;
     let mut window = RepeatWindow::new();
     let (mut readings, mut repeats) = (0, 0);
-    for record in batches.iter().flat_map(RecordBatch::iter) {
+    let records = batches.iter().flat_map(|batch| batch.iter().enumerate().map(move |at| (batch, at)));
+    for (batch, (n, record)) in records {
+        if n.is_multiple_of(WARM_RECORDS) {
+            window.warm(batch.iter().skip(n));
+        }
         if let Ok(LogRecordView::Telemetry(view)) = LogRecordView::parse(record.value) {
             repeats += u64::from(window.check_and_insert(record.offset, record.log_time_us, &view));
             readings += view.readings().count();

@@ -9,6 +9,7 @@ use model::{Position, RawMessage, Reason, Rejection};
 
 use crate::dialect::{self, DIALECTS, Dialect};
 use crate::draft::{Draft, DraftReading, DraftValue};
+use crate::known_devices::KnownDevices;
 use crate::sink::{Buffers, Redrive, Sink};
 
 /// What a decoder is made of.
@@ -95,8 +96,14 @@ impl Decoder {
                 children: Vec::new(),
                 rejected: Vec::new(),
                 readings: Vec::new(),
+                devices: Arc::default(),
             },
         }
+    }
+
+    /// From the next message on, these are the devices that the registry knows; none at first.
+    pub fn set_devices(&mut self, devices: Arc<KnownDevices>) {
+        self.buffers.devices = devices;
     }
 
     /// Decodes a message by its topic or path.

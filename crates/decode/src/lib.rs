@@ -13,8 +13,10 @@ mod dialects;
 mod draft;
 mod encode;
 mod json;
+mod known_devices;
 mod normalize;
 mod sink;
 
 pub use decoder::{Child, Decoded, Decoder, DecoderConfig, DialectInfo, Outcome, UnknownDialect};
+pub use known_devices::{KnownDevices, Strangers};
 pub use sink::{CHILDREN_MAX, READINGS_MAX, TEXT_BYTES_MAX};

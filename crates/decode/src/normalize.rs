@@ -3,6 +3,7 @@
 use model::catalog::{Catalog, MetricInfo, MetricKind};
 use model::clock_verdict::clock_verdict;
 use model::proto::{ClockVerdict, Quality, TimeSource};
+use model::registry::MetricMapping;
 use model::unit;
 
 use crate::draft::{DraftReading, DraftTime, DraftValue};
@@ -63,17 +64,22 @@ impl Times {
     }
 }
 
-/// Normalizes one reading.
+/// Normalizes one reading; `mapping` is what the device's model says of its name.
 pub(crate) fn normalize<'a>(
     reading: &'a DraftReading<'a>,
     catalog: &'a Catalog,
+    mapping: Option<&'a MetricMapping>,
     times: Times,
 ) -> NormalReading<'a> {
-    let info = catalog.find(&reading.metric);
+    let metric = mapping.map_or(&*reading.metric, |mapping| &mapping.metric);
+    let info = catalog.find(metric);
     let kind = info.map(|info| info.kind);
-    let (value, doubt) = value_of(&reading.value, kind);
+    let (mut value, mut doubt) = value_of(&reading.value, kind);
+    if let Some(mapping) = mapping {
+        (value, doubt) = mapped(value, doubt, mapping);
+    }
     let mut normal = NormalReading {
-        metric: info.map_or(&*reading.metric, |info| &info.name),
+        metric: info.map_or(metric, |info| &info.name),
         value,
         unit: "",
         quality: reading.quality.unwrap_or(Quality::Good),
@@ -85,8 +91,50 @@ pub(crate) fn normalize<'a>(
     {
         normal.quality = doubt;
     }
-    convert(&mut normal, &reading.unit, info);
+    let unit =
+        if reading.unit.is_empty() { mapping.map_or("", |mapping| &mapping.unit) } else { &reading.unit };
+    convert(&mut normal, unit, info);
+    if let Some(mapping) = mapping
+        && normal.quality == Quality::Good
+        && is_out_of_range(&normal.value, mapping)
+    {
+        normal.quality = Quality::OverRange;
+    }
     normal
+}
+
+/// The value that a number means to a device of this model.
+fn mapped<'a>(
+    sent: NormalValue<'a>,
+    doubt: Option<Quality>,
+    mapping: &MetricMapping,
+) -> (NormalValue<'a>, Option<Quality>) {
+    let (number, is_exact) = match sent {
+        NormalValue::Number(number) => (number, true),
+        NormalValue::Integer(integer) => (integer as f64, integer.unsigned_abs() <= INTEGER_MAX),
+        other => return (other, doubt),
+    };
+    if mapping.sentinels.contains(&number) {
+        return (NormalValue::None, Some(Quality::Missing));
+    }
+    if mapping.scale == 1.0 && mapping.offset == 0.0 {
+        return (sent, doubt);
+    }
+    let number = number * mapping.scale + mapping.offset;
+    match number.is_finite() {
+        true => (NormalValue::Number(number), doubt.or((!is_exact).then_some(Quality::Suspect))),
+        false => (NormalValue::None, Some(Quality::Bad)),
+    }
+}
+
+/// Beyond what the sensor can measure.
+fn is_out_of_range(value: &NormalValue<'_>, mapping: &MetricMapping) -> bool {
+    let number = match *value {
+        NormalValue::Number(number) => number,
+        NormalValue::Integer(integer) => integer as f64,
+        _ => return false,
+    };
+    mapping.min.is_some_and(|min| number < min) || mapping.max.is_some_and(|max| number > max)
 }
 
 /// The value for a metric of this kind, and what is to be thought of it where it is not what it should be.
@@ -203,7 +251,7 @@ mod tests {
         let catalog = Catalog::shipped();
         let mut reading = DraftReading::new(metric.to_owned(), value);
         reading.unit = Cow::Owned(unit.to_owned());
-        let normal = normalize(&reading, &catalog, TIMES);
+        let normal = normalize(&reading, &catalog, None, TIMES);
         assert_eq!(
             (normal.metric, normal.value, normal.unit, normal.raw_unit, normal.quality),
             expected,
@@ -267,6 +315,38 @@ mod tests {
         );
         check("cover_open", DraftValue::Integer(1), "", ("cover_open", Boolean(true), "", "", Quality::Good));
         check("x", DraftValue::Unrepresentable(f64::INFINITY), "", ("x", None, "", "", Quality::Bad));
+    }
+
+    #[test]
+    fn what_a_model_says_of_a_name_is_applied() {
+        let mapping = MetricMapping {
+            metric: "water_level".to_owned(),
+            unit: "mm".to_owned(),
+            scale: 10.0,
+            offset: -5.0,
+            sentinels: vec![65_535.0],
+            min: Some(0.0),
+            max: Some(12.0),
+        };
+        let catalog = Catalog::shipped();
+        let cases = [
+            (DraftValue::Integer(100), "", NormalValue::Number(0.995), "mm", Quality::Good),
+            (DraftValue::Number(0.1), "", NormalValue::Number(-0.004), "mm", Quality::OverRange),
+            (DraftValue::Text("2000".into()), "cm", NormalValue::Number(199.95), "cm", Quality::OverRange),
+            (DraftValue::Integer(65_535), "", NormalValue::None, "mm", Quality::Missing),
+            (DraftValue::Boolean(true), "", NormalValue::Boolean(true), "mm", Quality::Suspect),
+            (DraftValue::Number(1e308), "", NormalValue::None, "mm", Quality::Bad),
+        ];
+        for (value, unit, expected, raw_unit, quality) in cases {
+            let mut reading = DraftReading::new("lvl", value);
+            reading.unit = Cow::Borrowed(unit);
+            let normal = normalize(&reading, &catalog, Some(&mapping), TIMES);
+            assert_eq!(
+                (normal.metric, normal.value, normal.unit, normal.raw_unit, normal.quality),
+                ("water_level", expected, "m", raw_unit, quality),
+                "{reading:?}"
+            );
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use model::catalog::{self, Catalog};
 use model::event_id::{EventIds, Identity};
-use model::proto::{Flag, Kind};
+use model::proto::{Flag, Kind, LocationOrigin};
 use model::{EventId, Position, RawMessage, Reason, Rejection};
 
 use crate::dialect::Dialect;
 use crate::draft::{Draft, DraftReading, DraftValue, recycle};
 use crate::encode::{self, Head, SourceHead};
+use crate::known_devices::{KnownDevices, Strangers};
 use crate::normalize::{Times, normalize};
 
 /// Readings of one message at most.
@@ -31,6 +32,7 @@ pub(crate) struct Buffers {
     pub children: Vec<ChildSpan>,
     pub rejected: Vec<(u32, Rejection)>,
     pub readings: Vec<DraftReading<'static>>,
+    pub devices: Arc<KnownDevices>,
 }
 
 /// Where one child stands in the buffers.
@@ -79,8 +81,8 @@ impl<'s> Sink<'s> {
     pub(crate) fn accept(&mut self, message: &RawMessage<'_>, draft: Draft<'_>) -> Result<(), Rejection> {
         let index = self.next_index()?;
         if self.is_wanted(index) {
-            match check(&draft) {
-                Ok(()) => self.encode(message, &draft, index),
+            match check(&draft).and_then(|()| self.encode(message, &draft, index)) {
+                Ok(()) => {}
                 Err(rejection) => self.buffers.rejected.push((index, rejection)),
             }
         }
@@ -112,7 +114,7 @@ impl<'s> Sink<'s> {
         self.redrive.and_then(|redrive| redrive.only).is_none_or(|only| only.contains(&index))
     }
 
-    fn encode(&mut self, message: &RawMessage<'_>, draft: &Draft<'_>, index: u32) {
+    fn encode(&mut self, message: &RawMessage<'_>, draft: &Draft<'_>, index: u32) -> Result<(), Rejection> {
         let is_historical = draft.is_historical || self.redrive.is_some();
         let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
         let times = Times::decide(claim, message.received_at_us, is_historical);
@@ -121,17 +123,26 @@ impl<'s> Sink<'s> {
         } else {
             draft.identity
         };
+        // By the id as sent: a redelivery is one also when the registry changed meanwhile.
         let names = self.names(message, &draft.device_id, identity, index);
-        let Buffers { catalog, records, device_ids, children, .. } = &mut *self.buffers;
+        let Buffers { catalog, records, device_ids, children, devices, .. } = &mut *self.buffers;
+        let known = devices.find(&draft.device_id);
+        if known.is_none() && devices.strangers() == Strangers::Quarantine {
+            let what = format!("device_id: the registry does not know {:?}", draft.device_id);
+            return Err(Rejection::new(Reason::UnregisteredDevice, what));
+        }
         let head = Head {
-            device_id: &draft.device_id,
+            device_id: known.map_or(&draft.device_id, |known| known.id),
             event_id: names.event_id,
             times,
             received_at_us: message.received_at_us,
             kind: if message.is_will { Kind::Status } else { draft.kind },
-            domain: if draft.domain.is_empty() { "unknown" } else { draft.domain },
-            asset_id: &draft.asset_id,
-            location: draft.location,
+            domain: first_filled([known.map_or("", |known| &known.device.domain), draft.domain, "unknown"]),
+            asset_id: first_filled([known.map_or("", |known| &known.device.asset_id), &draft.asset_id, ""]),
+            location: draft.location.or_else(|| {
+                let (latitude, longitude) = known?.position?;
+                Some((latitude, longitude, LocationOrigin::Registry))
+            }),
             sequence: draft.sequence,
             flags: flags(message, draft, is_historical),
             redelivery_key: names.redelivery_key,
@@ -139,7 +150,11 @@ impl<'s> Sink<'s> {
                 adapter: message.adapter.name(),
                 protocol: message.adapter.protocol(),
                 topic: message.topic,
-                gateway_id: &draft.gateway_id,
+                gateway_id: first_filled([
+                    &draft.gateway_id,
+                    known.map_or("", |known| &known.device.gateway_id),
+                    "",
+                ]),
                 codec: self.dialect.name,
                 codec_version: self.dialect.version,
             },
@@ -149,11 +164,12 @@ impl<'s> Sink<'s> {
                 same if same == claim => times,
                 own => Times::decide(own, message.received_at_us, is_historical),
             };
-            normalize(reading, catalog, times)
+            normalize(reading, catalog, known.and_then(|known| known.mapping(&reading.metric)), times)
         });
         encode::telemetry(records, &head, readings);
-        device_ids.push_str(&draft.device_id);
+        device_ids.push_str(head.device_id);
         children.push(ChildSpan { index, record_end: records.len(), device_id_end: device_ids.len() });
+        Ok(())
     }
 
     fn names(
@@ -183,6 +199,11 @@ impl<'s> Sink<'s> {
 struct Names {
     event_id: EventId,
     redelivery_key: Option<EventId>,
+}
+
+/// The last one also when it is empty.
+fn first_filled(texts: [&str; 3]) -> &str {
+    texts.into_iter().find(|text| !text.is_empty()).unwrap_or(texts[2])
 }
 
 fn flags(message: &RawMessage<'_>, draft: &Draft<'_>, is_historical: bool) -> u32 {

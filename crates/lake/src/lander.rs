@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use model::envelope::LogRecordError;
-use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
+use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow, WARM_RECORDS};
 use model::{LogRecordView, Position, ReadingView, Record, RecordBatch, TelemetryView};
 
 use crate::chain::Chain;
@@ -186,7 +186,10 @@ impl PartitionLander {
     /// come from [`PartitionLander::commit`].
     pub fn push(&mut self, batch: &RecordBatch) -> Result<Pushed, Error> {
         let mut readings = Vec::new();
-        for record in batch.iter() {
+        for (n, record) in batch.iter().enumerate() {
+            if n.is_multiple_of(WARM_RECORDS) {
+                self.window.warm(batch.iter().skip(n));
+            }
             if record.offset < self.taken {
                 continue;
             }

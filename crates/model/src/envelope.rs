@@ -5,7 +5,8 @@
 
 use crate::EventId;
 use crate::proto::{ClockVerdict, Flag, Kind, LocationOrigin, Quality, TimeSource};
-use crate::wire::{Field, Fields, Malformed, zigzag};
+use crate::wire::WireType::{Bytes, Fixed64, Varint};
+use crate::wire::{Fields, Malformed, zigzag};
 
 /// Readings that are kept as the check of a message found them; those beyond are parsed again when they are asked for. Most
 /// messages have no more.
@@ -63,50 +64,67 @@ impl<'a> LogRecordView<'a> {
     #[inline]
     pub fn parse(value: &'a [u8]) -> Result<Self, LogRecordError> {
         let mut fields = Fields::new(value);
-        let mut member = None;
-        let mut major = 1;
-        while let Some((number, field)) = fields.next_field()? {
-            match (number, field) {
-                (15, Field::Varint(found)) => major = u32::try_from(found).unwrap_or(u32::MAX),
+        let (mut member, mut major) = (None, 1);
+        while let Some(key) = fields.next_key()? {
+            match key {
+                (15, Varint) => major = u32::try_from(fields.varint()?).unwrap_or(u32::MAX),
                 (15, _) => return Err(LogRecordError::Undecodable),
-                (number, field) => member = Some((number, field)),
+                (number, Bytes) => member = Some((number, Some(fields.bytes()?))),
+                (number, other) => {
+                    fields.skip(other)?;
+                    member = Some((number, None));
+                }
             }
         }
         if major > LOG_RECORD_MAJOR {
             return Err(LogRecordError::NewerMajor { found: major });
         }
         match member {
-            Some((1, Field::Bytes(bytes))) => Ok(LogRecordView::Telemetry(TelemetryView::parse(bytes)?)),
-            Some((2, Field::Bytes(bytes))) => Ok(LogRecordView::Tick { instance: text_field(bytes, 1)? }),
-            Some((3, Field::Bytes(bytes))) => {
-                Ok(LogRecordView::Heartbeat { instance: text_field(bytes, 1)? })
-            }
-            Some((4, Field::Bytes(bytes))) => Ok(parse_rule_set(bytes)?),
-            Some((1..=4, _)) | None => Err(LogRecordError::Undecodable),
+            Some((1, Some(bytes))) => Ok(LogRecordView::Telemetry(TelemetryView::parse(bytes)?)),
+            Some((2, Some(bytes))) => Ok(LogRecordView::Tick { instance: text_field(bytes, 1)? }),
+            Some((3, Some(bytes))) => Ok(LogRecordView::Heartbeat { instance: text_field(bytes, 1)? }),
+            Some((4, Some(bytes))) => Ok(parse_rule_set(bytes)?),
+            Some((1..=4, None)) | None => Err(LogRecordError::Undecodable),
             Some(_) => Ok(LogRecordView::UnknownControl),
         }
+    }
+
+    /// The event id of a record of telemetry that is written as the decoders write it, before it is parsed: for those who may
+    /// as well do without.
+    #[inline]
+    pub(crate) fn peek_event_id(value: &[u8]) -> Option<EventId> {
+        let mut fields = Fields::new(value);
+        fields.next_key().ok().flatten().filter(|key| *key == (1, Bytes))?;
+        let mut fields = Fields::new(fields.bytes().ok()?);
+        fields.next_key().ok().flatten().filter(|key| *key == (1, Bytes))?;
+        fields.bytes().ok()?;
+        fields.next_key().ok().flatten().filter(|key| *key == (2, Bytes))?;
+        fields.bytes().ok()?.try_into().ok()
     }
 }
 
 fn text_field(message: &[u8], wanted: u32) -> Result<&str, Malformed> {
     let mut fields = Fields::new(message);
-    let mut text = "";
-    while let Some((number, field)) = fields.next_field()? {
-        if number == wanted {
-            text = as_text(field)?;
+    let mut found = "";
+    while let Some(key) = fields.next_key()? {
+        match key {
+            (number, Bytes) if number == wanted => found = text(&mut fields)?,
+            (number, _) if number == wanted => return Err(Malformed),
+            (_, other) => fields.skip(other)?,
         }
     }
-    Ok(text)
+    Ok(found)
 }
 
 fn parse_rule_set(message: &[u8]) -> Result<LogRecordView<'_>, Malformed> {
     let mut fields = Fields::new(message);
     let (mut n, mut digest) = (0, "");
-    while let Some((number, field)) = fields.next_field()? {
-        match number {
-            1 => n = as_varint(field)?,
-            2 => digest = as_text(field)?,
-            _ => {}
+    while let Some(key) = fields.next_key()? {
+        match key {
+            (1, Varint) => n = fields.varint()?,
+            (2, Bytes) => digest = text(&mut fields)?,
+            (1..=2, _) => return Err(Malformed),
+            (_, other) => fields.skip(other)?,
         }
     }
     Ok(LogRecordView::RuleSet { n, digest })
@@ -185,36 +203,39 @@ impl<'a> TelemetryView<'a> {
         };
         let mut fields = Fields::new(message);
         let (mut has_event_id, mut kept_end, mut readings_end) = (false, 0, 0);
-        while let Some((number, field)) = fields.next_field()? {
-            match number {
-                1 => view.device_id = as_text(field)?,
-                2 => {
-                    view.event_id = as_id(field)?;
+        while let Some(key) = fields.next_key()? {
+            match key {
+                (1, Bytes) => view.device_id = text(&mut fields)?,
+                (2, Bytes) => {
+                    view.event_id = id(&mut fields)?;
                     has_event_id = true;
                 }
-                3 => view.observed_at_us = as_fixed(field)?,
-                4 => {
-                    let reading = ReadingView::parse(as_bytes(field)?)?;
+                (3, Fixed64) => view.observed_at_us = fields.fixed64()? as i64,
+                (4, Bytes) => {
+                    let reading = fields.bytes()?;
                     readings_end = message.len() - fields.rest().len();
                     if let Some(place) = view.first_readings.get_mut(view.first_readings_len) {
-                        *place = reading;
+                        place.fill(reading)?;
                         view.first_readings_len += 1;
                         kept_end = readings_end;
+                    } else {
+                        ReadingView::parse(reading)?;
                     }
                 }
-                5 => view.received_at_us = as_fixed(field)?,
-                6 => view.kind = as_enum(field)?,
-                7 => view.clock_verdict = as_enum(field)?,
-                8 => view.observed_at_source = as_enum(field)?,
-                9 => view.source = as_bytes(field)?,
-                10 => view.domain = as_text(field)?,
-                11 => view.asset_id = as_text(field)?,
-                12 => view.location = Some(parse_location(as_bytes(field)?)?),
-                13 => view.sequence = Some(zigzag(as_varint(field)?)),
-                14 => view.flags = as_varint(field)? as u32,
-                15 => view.device_time_us = Some(as_fixed(field)?),
-                16 => view.redelivery_key = Some(as_id(field)?),
-                _ => {}
+                (5, Fixed64) => view.received_at_us = fields.fixed64()? as i64,
+                (6, Varint) => view.kind = enumerated(&mut fields)?,
+                (7, Varint) => view.clock_verdict = enumerated(&mut fields)?,
+                (8, Varint) => view.observed_at_source = enumerated(&mut fields)?,
+                (9, Bytes) => view.source = fields.bytes()?,
+                (10, Bytes) => view.domain = text(&mut fields)?,
+                (11, Bytes) => view.asset_id = text(&mut fields)?,
+                (12, Bytes) => view.location = Some(parse_location(fields.bytes()?)?),
+                (13, Varint) => view.sequence = Some(zigzag(fields.varint()?)),
+                (14, Varint) => view.flags = fields.varint()? as u32,
+                (15, Fixed64) => view.device_time_us = Some(fields.fixed64()? as i64),
+                (16, Bytes) => view.redelivery_key = Some(id(&mut fields)?),
+                (1..=16, _) => return Err(Malformed),
+                (_, other) => fields.skip(other)?,
             }
         }
         let is_whole = has_event_id && view.first_readings_len > 0 && !view.device_id.is_empty();
@@ -229,9 +250,9 @@ impl<'a> TelemetryView<'a> {
         let mut fields = Fields::new(self.more_readings);
         let more = std::iter::from_fn(move || {
             loop {
-                match fields.next_field().ok()?? {
-                    (4, Field::Bytes(bytes)) => return ReadingView::parse(bytes).ok(),
-                    _ => continue,
+                match fields.next_key().ok()?? {
+                    (4, Bytes) => return ReadingView::parse(fields.bytes().ok()?).ok(),
+                    (_, other) => fields.skip(other).ok()?,
                 }
             }
         });
@@ -309,25 +330,32 @@ impl<'a> ReadingView<'a> {
         time: None,
     };
 
-    #[inline]
     fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut view = Self::NOTHING;
+        view.fill(message)?;
+        Ok(view)
+    }
+
+    /// Parses where it is kept: `self` is [`ReadingView::NOTHING`].
+    #[inline]
+    fn fill(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         let mut fields = Fields::new(message);
-        while let Some((number, field)) = fields.next_field()? {
-            match number {
-                1 => view.metric = as_text(field)?,
-                2 => view.value = ValueView::Number(f64::from_bits(as_fixed(field)? as u64)),
-                3 => view.value = ValueView::Integer(zigzag(as_varint(field)?)),
-                4 => view.value = ValueView::Boolean(as_varint(field)? != 0),
-                5 => view.value = ValueView::Text(as_text(field)?),
-                6 => view.unit = as_text(field)?,
-                7 => view.quality = as_enum(field)?,
-                8 => view.raw_unit = as_text(field)?,
-                9 => view.time = Some(parse_reading_time(as_bytes(field)?)?),
-                _ => {}
+        while let Some(key) = fields.next_key()? {
+            match key {
+                (1, Bytes) => self.metric = text(&mut fields)?,
+                (2, Fixed64) => self.value = ValueView::Number(f64::from_bits(fields.fixed64()?)),
+                (3, Varint) => self.value = ValueView::Integer(zigzag(fields.varint()?)),
+                (4, Varint) => self.value = ValueView::Boolean(fields.varint()? != 0),
+                (5, Bytes) => self.value = ValueView::Text(text(&mut fields)?),
+                (6, Bytes) => self.unit = text(&mut fields)?,
+                (7, Varint) => self.quality = enumerated(&mut fields)?,
+                (8, Bytes) => self.raw_unit = text(&mut fields)?,
+                (9, Bytes) => self.time = Some(parse_reading_time(fields.bytes()?)?),
+                (1..=9, _) => return Err(Malformed),
+                (_, other) => fields.skip(other)?,
             }
         }
-        if view.metric.is_empty() { Err(Malformed) } else { Ok(view) }
+        if self.metric.is_empty() { Err(Malformed) } else { Ok(()) }
     }
 }
 
@@ -339,13 +367,14 @@ fn parse_reading_time(message: &[u8]) -> Result<ReadingTimeView, Malformed> {
         device_time_us: None,
     };
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next_field()? {
-        match number {
-            1 => time.observed_at_us = as_fixed(field)?,
-            2 => time.observed_at_source = as_enum(field)?,
-            3 => time.clock_verdict = as_enum(field)?,
-            4 => time.device_time_us = Some(as_fixed(field)?),
-            _ => {}
+    while let Some(key) = fields.next_key()? {
+        match key {
+            (1, Fixed64) => time.observed_at_us = fields.fixed64()? as i64,
+            (2, Varint) => time.observed_at_source = enumerated(&mut fields)?,
+            (3, Varint) => time.clock_verdict = enumerated(&mut fields)?,
+            (4, Fixed64) => time.device_time_us = Some(fields.fixed64()? as i64),
+            (1..=4, _) => return Err(Malformed),
+            (_, other) => fields.skip(other)?,
         }
     }
     Ok(time)
@@ -354,12 +383,13 @@ fn parse_reading_time(message: &[u8]) -> Result<ReadingTimeView, Malformed> {
 fn parse_location(message: &[u8]) -> Result<LocationView, Malformed> {
     let mut location = LocationView { latitude: 0.0, longitude: 0.0, origin: LocationOrigin::Unspecified };
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next_field()? {
-        match number {
-            1 => location.latitude = f64::from_bits(as_fixed(field)? as u64),
-            2 => location.longitude = f64::from_bits(as_fixed(field)? as u64),
-            3 => location.origin = as_enum(field)?,
-            _ => {}
+    while let Some(key) = fields.next_key()? {
+        match key {
+            (1, Fixed64) => location.latitude = f64::from_bits(fields.fixed64()?),
+            (2, Fixed64) => location.longitude = f64::from_bits(fields.fixed64()?),
+            (3, Varint) => location.origin = enumerated(&mut fields)?,
+            (1..=3, _) => return Err(Malformed),
+            (_, other) => fields.skip(other)?,
         }
     }
     Ok(location)
@@ -371,11 +401,12 @@ fn check_source(message: &[u8]) -> Result<(), Malformed> {
         return parse_source(message).map(drop);
     }
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next_field()? {
-        match number {
-            1..=5 => as_bytes(field).map(drop)?,
-            6 | 7 => as_varint(field).map(drop)?,
-            _ => {}
+    while let Some(key) = fields.next_key()? {
+        match key {
+            (1..=5, Bytes) => fields.bytes().map(drop)?,
+            (6 | 7, Varint) => fields.varint().map(drop)?,
+            (1..=7, _) => return Err(Malformed),
+            (_, other) => fields.skip(other)?,
         }
     }
     Ok(())
@@ -384,48 +415,34 @@ fn check_source(message: &[u8]) -> Result<(), Malformed> {
 fn parse_source(message: &[u8]) -> Result<SourceView<'_>, Malformed> {
     let mut source = SourceView::default();
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next_field()? {
-        match number {
-            1 => source.adapter = as_text(field)?,
-            2 => source.protocol = as_text(field)?,
-            3 => source.topic = as_text(field)?,
-            4 => source.gateway_id = as_text(field)?,
-            5 => source.codec = as_text(field)?,
-            6 => source.codec_version = as_varint(field)? as u32,
-            7 => source.is_time_zone_assumed = as_varint(field)? != 0,
-            _ => {}
+    while let Some(key) = fields.next_key()? {
+        match key {
+            (1, Bytes) => source.adapter = text(&mut fields)?,
+            (2, Bytes) => source.protocol = text(&mut fields)?,
+            (3, Bytes) => source.topic = text(&mut fields)?,
+            (4, Bytes) => source.gateway_id = text(&mut fields)?,
+            (5, Bytes) => source.codec = text(&mut fields)?,
+            (6, Varint) => source.codec_version = fields.varint()? as u32,
+            (7, Varint) => source.is_time_zone_assumed = fields.varint()? != 0,
+            (1..=7, _) => return Err(Malformed),
+            (_, other) => fields.skip(other)?,
         }
     }
     Ok(source)
 }
 
 #[inline]
-fn as_bytes(field: Field<'_>) -> Result<&[u8], Malformed> {
-    if let Field::Bytes(bytes) = field { Ok(bytes) } else { Err(Malformed) }
+fn text<'a>(fields: &mut Fields<'a>) -> Result<&'a str, Malformed> {
+    std::str::from_utf8(fields.bytes()?).map_err(|_| Malformed)
 }
 
 #[inline]
-fn as_text(field: Field<'_>) -> Result<&str, Malformed> {
-    std::str::from_utf8(as_bytes(field)?).map_err(|_| Malformed)
-}
-
-#[inline]
-fn as_id(field: Field<'_>) -> Result<EventId, Malformed> {
-    as_bytes(field)?.try_into().map_err(|_| Malformed)
-}
-
-#[inline]
-fn as_varint(field: Field<'_>) -> Result<u64, Malformed> {
-    if let Field::Varint(value) = field { Ok(value) } else { Err(Malformed) }
-}
-
-#[inline]
-fn as_fixed(field: Field<'_>) -> Result<i64, Malformed> {
-    if let Field::Fixed64(value) = field { Ok(value as i64) } else { Err(Malformed) }
+fn id(fields: &mut Fields<'_>) -> Result<EventId, Malformed> {
+    fields.bytes()?.try_into().map_err(|_| Malformed)
 }
 
 /// A number that this build does not know reads as unspecified: a later version may have added it.
 #[inline]
-fn as_enum<E: TryFrom<i32> + Default>(field: Field<'_>) -> Result<E, Malformed> {
-    Ok(E::try_from(as_varint(field)? as i32).unwrap_or_default())
+fn enumerated<E: TryFrom<i32> + Default>(fields: &mut Fields<'_>) -> Result<E, Malformed> {
+    Ok(E::try_from(fields.varint()? as i32).unwrap_or_default())
 }

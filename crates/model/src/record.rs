@@ -93,7 +93,7 @@ impl RecordBatch {
         self.data.len()
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> + Clone {
         self.entries.iter().map(|entry| Record {
             offset: entry.offset,
             log_time_us: entry.log_time_us,

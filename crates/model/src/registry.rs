@@ -68,7 +68,26 @@ pub struct Asset {
 /// What all devices of one model have in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceModel {
+    /// By the name that the device sends.
+    pub metrics: BTreeMap<String, MetricMapping>,
     pub thresholds: BTreeMap<String, Threshold>,
+}
+
+/// What a name and a number of a device of this model mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricMapping {
+    /// The name that is meant.
+    pub metric: String,
+    /// UCUM, of the value after scale and offset, where the message says none; empty: the metric's own.
+    pub unit: String,
+    /// value = sent * scale + offset.
+    pub scale: f64,
+    pub offset: f64,
+    /// Numbers, as sent, that say that there is no value.
+    pub sentinels: Vec<f64>,
+    /// What the sensor can measure, both ends in, in the unit of the metric.
+    pub min: Option<f64>,
+    pub max: Option<f64>,
 }
 
 /// A closed ring of WGS-84 points, longitude first as in GeoJSON (RFC 7946 section 3.1.6); the first point stands again

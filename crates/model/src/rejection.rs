@@ -21,6 +21,8 @@ pub enum Reason {
     TooMany,
     InvalidDeviceId,
     MissingDeviceId,
+    /// The registry does not know the device, and strangers are set aside.
+    UnregisteredDevice,
     InvalidMetric,
     /// A value of a type that a reading cannot carry.
     InvalidValue,
@@ -36,7 +38,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 20] = [
+    pub const ALL: [Reason; 21] = [
         Reason::UnknownDialect,
         Reason::EmptyPayload,
         Reason::PayloadTooLarge,
@@ -49,6 +51,7 @@ impl Reason {
         Reason::TooMany,
         Reason::InvalidDeviceId,
         Reason::MissingDeviceId,
+        Reason::UnregisteredDevice,
         Reason::InvalidMetric,
         Reason::InvalidValue,
         Reason::NumberOutOfRange,
@@ -74,6 +77,7 @@ impl Reason {
             Reason::TooMany => "too_many",
             Reason::InvalidDeviceId => "invalid_device_id",
             Reason::MissingDeviceId => "missing_device_id",
+            Reason::UnregisteredDevice => "unregistered_device",
             Reason::InvalidMetric => "invalid_metric",
             Reason::InvalidValue => "invalid_value",
             Reason::NumberOutOfRange => "number_out_of_range",

@@ -6,16 +6,17 @@
 #[error("the bytes are no protobuf message")]
 pub struct Malformed;
 
-/// One field of a message.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Field<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(&'a [u8]),
-    Fixed32(u32),
+/// How the content of a field is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireType {
+    Varint,
+    Fixed64,
+    Bytes,
+    Fixed32,
 }
 
-/// Reads the fields of one message in the order in which they stand.
+/// Reads the fields of one message in the order in which they stand: a key by [`Fields::next_key`], then its content by the
+/// call of its wire type, or [`Fields::skip`].
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
@@ -31,32 +32,51 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
-    /// The next field's number and content, or `None` at the end.
+    /// The next field's number and wire type, or `None` at the end.
     ///
     /// # Errors
     /// Truncated, a varint over 64 bits, field number 0, or a group.
     #[inline]
-    pub fn next_field(&mut self) -> Result<Option<(u32, Field<'a>)>, Malformed> {
+    pub fn next_key(&mut self) -> Result<Option<(u32, WireType)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).map_err(|_| Malformed)?;
-        if number == 0 {
-            return Err(Malformed);
-        }
-        let field = match key & 7 {
-            0 => Field::Varint(self.varint()?),
-            1 => Field::Fixed64(u64::from_le_bytes(self.array()?)),
-            2 => Field::Bytes(self.bytes()?),
-            5 => Field::Fixed32(u32::from_le_bytes(self.array()?)),
+        let wire_type = match key & 7 {
+            0 => WireType::Varint,
+            1 => WireType::Fixed64,
+            2 => WireType::Bytes,
+            5 => WireType::Fixed32,
             _ => return Err(Malformed),
         };
-        Ok(Some((number, field)))
+        if number == 0 { Err(Malformed) } else { Ok(Some((number, wire_type))) }
     }
 
+    /// Passes over the content of a field.
+    ///
+    /// # Errors
+    /// Truncated, or a varint over 64 bits.
+    pub fn skip(&mut self, wire_type: WireType) -> Result<(), Malformed> {
+        match wire_type {
+            WireType::Varint => self.varint().map(drop),
+            WireType::Fixed64 => self.fixed64().map(drop),
+            WireType::Bytes => self.bytes().map(drop),
+            WireType::Fixed32 => self.array::<4>().map(drop),
+        }
+    }
+
+    /// # Errors
+    /// Truncated.
     #[inline]
-    fn varint(&mut self) -> Result<u64, Malformed> {
+    pub fn fixed64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// # Errors
+    /// Truncated, or over 64 bits.
+    #[inline]
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
@@ -92,8 +112,10 @@ impl<'a> Fields<'a> {
         Ok(*array)
     }
 
+    /// # Errors
+    /// Truncated.
     #[inline]
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let len = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Malformed)?;
         self.rest = rest;

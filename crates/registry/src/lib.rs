@@ -9,6 +9,7 @@ mod device_table;
 mod external_id;
 mod finding;
 mod gateway_table;
+mod metric_mapping;
 mod model_table;
 mod place;
 mod registry_error;
@@ -20,10 +21,12 @@ pub use asset_table::{ASSETS_MAX, PARENTS_MAX};
 pub use attribute::{ATTRIBUTE_BYTES_MAX, NAME_BYTES_MAX};
 pub use csv_table::COLUMNS_MAX;
 pub use device_table::DEVICES_MAX;
+pub use metric_mapping::SENTINELS_MAX;
 pub use registry_error::{ERRORS_KEPT_MAX, RegistryError, RegistryErrors};
 pub use zone_file::ZONE_POINTS_MAX;
 
 use finding::Findings;
+use model::catalog::Catalog;
 use model::registry::Registry;
 
 /// Longest text of a registry, bytes.
@@ -47,15 +50,17 @@ pub struct RegistryTexts {
     pub zones: Option<RegistryText>,
 }
 
-/// Reads a registry.
+/// Reads a registry; `catalog` says what metrics there are.
 ///
 /// # Errors
 /// Everything that is wrong in any of its files: the first [`ERRORS_KEPT_MAX`] with their places, and how many there are.
-pub fn load(texts: &RegistryTexts) -> Result<Registry, RegistryErrors> {
+pub fn load(texts: &RegistryTexts, catalog: &Catalog) -> Result<Registry, RegistryErrors> {
     let mut errors = RegistryErrors::default();
     let registry = Registry {
         devices: read(texts.devices.as_ref(), &mut errors, device_table::read),
-        models: read(texts.models.as_ref(), &mut errors, model_table::read),
+        models: read(texts.models.as_ref(), &mut errors, |text, findings| {
+            model_table::read(text, catalog, findings)
+        }),
         gateways: read(texts.gateways.as_ref(), &mut errors, gateway_table::read),
         assets: read(texts.assets.as_ref(), &mut errors, asset_table::read),
         zones: read(texts.zones.as_ref(), &mut errors, zone_file::read),
@@ -66,7 +71,7 @@ pub fn load(texts: &RegistryTexts) -> Result<Registry, RegistryErrors> {
 fn read<T: Default>(
     file: Option<&RegistryText>,
     errors: &mut RegistryErrors,
-    reader: fn(&str, &mut Findings) -> T,
+    reader: impl FnOnce(&str, &mut Findings) -> T,
 ) -> T {
     let Some(RegistryText { name, text }) = file else {
         return T::default();

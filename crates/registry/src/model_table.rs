@@ -3,22 +3,32 @@
 //! ```toml
 //! [models.WL-200]
 //! thresholds = { level_high = "2.5 m", level_low = "20 cm" }
+//!
+//! [models.WL-200.metrics.lvl]
+//! metric = "water_level"
+//! unit = "mm"
+//! sentinels = [65535]
+//! min = "0 m"
+//! max = "12 m"
 //! ```
 
 use std::collections::BTreeMap;
 
+use model::catalog::Catalog;
 use model::registry::{DeviceModel, Threshold};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::attribute::{is_name, name_help};
 use crate::finding::Findings;
+use crate::metric_mapping;
 use crate::threshold;
 
-const FORM: &str = "[models.NAME] with thresholds = { level_high = \"2.5 m\" } would do";
+const FORM: &str =
+    "[models.NAME] with thresholds = { level_high = \"2.5 m\" } and [models.NAME.metrics.SENT] would do";
 
 /// Reads the models of a text.
-pub(crate) fn read(text: &str, findings: &mut Findings) -> BTreeMap<String, DeviceModel> {
+pub(crate) fn read(text: &str, catalog: &Catalog, findings: &mut Findings) -> BTreeMap<String, DeviceModel> {
     let (table, syntax_errors) = DeTable::parse_recoverable(text);
     for error in &syntax_errors {
         findings.add(error.span().map_or(0, |span| span.start), error.message(), FORM);
@@ -28,7 +38,7 @@ pub(crate) fn read(text: &str, findings: &mut Findings) -> BTreeMap<String, Devi
         match value.get_ref().as_table() {
             Some(tables) if key.get_ref() == "models" => {
                 for (name, value) in tables {
-                    models.insert(name.get_ref().to_string(), model(value, findings));
+                    models.insert(name.get_ref().to_string(), model(value, catalog, findings));
                 }
             }
             _ => findings.add(key.span().start, format!("the unknown key {}", key.get_ref()), FORM),
@@ -37,16 +47,22 @@ pub(crate) fn read(text: &str, findings: &mut Findings) -> BTreeMap<String, Devi
     models
 }
 
-fn model(value: &Spanned<DeValue<'_>>, findings: &mut Findings) -> DeviceModel {
+fn model(value: &Spanned<DeValue<'_>>, catalog: &Catalog, findings: &mut Findings) -> DeviceModel {
     let mut model = DeviceModel::default();
     let Some(keys) = value.get_ref().as_table() else {
         findings.add(value.span().start, "a model that is no table", FORM);
         return model;
     };
     for (key, value) in keys {
-        match value.get_ref().as_table() {
-            Some(limits) if key.get_ref() == "thresholds" => model.thresholds = thresholds(limits, findings),
-            _ => findings.add(key.span().start, format!("the unknown key {}", key.get_ref()), FORM),
+        match (key.get_ref().as_ref(), value.get_ref().as_table()) {
+            ("thresholds", Some(limits)) => model.thresholds = thresholds(limits, findings),
+            ("metrics", Some(metrics)) => {
+                for (sent, value) in metrics {
+                    let mapping = metric_mapping::read(sent, value, catalog, findings);
+                    model.metrics.extend(mapping.map(|mapping| (sent.get_ref().to_string(), mapping)));
+                }
+            }
+            (name, _) => findings.add(key.span().start, format!("the unknown key {name}"), FORM),
         }
     }
     model

@@ -6,8 +6,13 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use model::CoordinateSystem;
+use model::catalog::Catalog;
 use model::registry::{Registry, Threshold};
-use urban_neuron_registry::{ERRORS_KEPT_MAX, RegistryErrors, RegistryText, RegistryTexts, load};
+use urban_neuron_registry::{ERRORS_KEPT_MAX, RegistryErrors, RegistryText, RegistryTexts};
+
+fn load(texts: &RegistryTexts) -> Result<Registry, RegistryErrors> {
+    urban_neuron_registry::load(texts, &Catalog::shipped())
+}
 
 fn texts(devices: &str, models: &str, zones: &str) -> RegistryTexts {
     let text = |name: &str, text: &str| {
@@ -196,6 +201,36 @@ fn gateways_and_assets_are_read() {
             "assets.csv:4:1: the parent \"nothing\" of \"c\", which is no asset",
             "assets.csv:5:1: the asset \"a\" a second time, first in line 2",
             "assets.csv:6:1: an asset without an id",
+        ]
+    );
+}
+
+#[test]
+fn what_the_numbers_of_a_model_mean_is_read() {
+    let models = "[models.WL.metrics.lvl]\nmetric = \"waterLevel\"\nunit = \"mm\"\nscale = 10\noffset = -0.5\n\
+        sentinels = [65535, -1]\nmin = \"0 m\"\nmax = \"1200 cm\"\n[models.WL.metrics.own]\nmax = \"7\"\n";
+    let registry = load(&texts("", models, "")).unwrap();
+    let mapping = &registry.models["WL"].metrics["lvl"];
+    assert_eq!((&*mapping.metric, &*mapping.unit), ("water_level", "mm"));
+    assert_eq!((mapping.scale, mapping.offset), (10.0, -0.5));
+    assert_eq!((mapping.min, mapping.max), (Some(0.0), Some(12.0)));
+    assert_eq!(mapping.sentinels, [65535.0, -1.0]);
+    let own = &registry.models["WL"].metrics["own"];
+    assert_eq!((&*own.metric, own.max), ("own", Some(7.0)));
+
+    let models = "[models.a.metrics]\nl = { metric = \"water_level\", unit = \"s\" }\nm = { max = \"2 m\" }\n\
+        t = { metric = \"temperature\", max = \"2 m\" }\nx = { scale = \"1\", color = 1 }\ny = 1\n\
+        z = { min = \"2\", max = \"1\" }\n";
+    assert_eq!(
+        errors(&texts("", models, "")),
+        [
+            "models.toml:2:5: the unit s, which is none of water_level",
+            "models.toml:3:13: the limit \"2 m\"",
+            "models.toml:4:37: the limit \"2 m\"",
+            "models.toml:5:15: a number that is string",
+            "models.toml:5:20: the unknown key color",
+            "models.toml:6:5: a metric that is no table",
+            "models.toml:7:5: a min above the max",
         ]
     );
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use decode::{Decoder, Outcome};
+use decode::Outcome;
 use gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 use log::{Appender, Error as LogError, Log, Topic, partition_of};
 use model::proto::Session;
@@ -16,23 +16,19 @@ use prost::Message;
 use crate::clock::ReceiveClock;
 use crate::conservation::{Account, Carried};
 use crate::dead_letter::DeadLetterDraft;
+use crate::decoders::{Decoders, LiveDecoder};
 
 /// Makes the intake of each thread of one source.
 pub struct PipelineSource<L> {
     log: L,
     account: Arc<Account>,
-    decoder: Arc<dyn Fn() -> Decoder + Send + Sync>,
+    decoders: Decoders,
     clock: ReceiveClock,
 }
 
 impl<L: Log> PipelineSource<L> {
-    pub fn new(
-        log: L,
-        account: Arc<Account>,
-        decoder: Arc<dyn Fn() -> Decoder + Send + Sync>,
-        clock: ReceiveClock,
-    ) -> Self {
-        PipelineSource { log, account, decoder, clock }
+    pub fn new(log: L, account: Arc<Account>, decoders: Decoders, clock: ReceiveClock) -> Self {
+        PipelineSource { log, account, decoders, clock }
     }
 }
 
@@ -41,7 +37,7 @@ impl<L: Clone> Clone for PipelineSource<L> {
         PipelineSource {
             log: self.log.clone(),
             account: self.account.clone(),
-            decoder: self.decoder.clone(),
+            decoders: self.decoders.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -53,7 +49,7 @@ impl<L: Log> IntakeSource for PipelineSource<L> {
     fn intake(&self, wake: Wake) -> Result<Self::Intake, IntakeError> {
         let appender = self.log.appender(wake).map_err(|error| IntakeError(error.to_string()))?;
         Ok(PipelineIntake {
-            decoder: (self.decoder)(),
+            decoder: self.decoders.decoder(),
             writer: LogWriter {
                 appender,
                 partitions: self.log.partitions(),
@@ -73,7 +69,7 @@ impl<L: Log> IntakeSource for PipelineSource<L> {
 
 /// The intake of one thread.
 pub struct PipelineIntake<A> {
-    decoder: Decoder,
+    decoder: LiveDecoder,
     writer: LogWriter<A>,
     account: Arc<Account>,
     /// What each flush carried, oldest first. As long as its flushes are not durable, so bounded by the appender's room.
@@ -125,7 +121,7 @@ impl<A: Appender> LogWriter<A> {
 impl<A: Appender + 'static> Intake for PipelineIntake<A> {
     fn push(&mut self, message: &RawMessage<'_>) {
         let writer = &mut self.writer;
-        match self.decoder.decode(message) {
+        match self.decoder.current().decode(message) {
             Outcome::Rejected(rejection) => writer.dead_letter(message, Some(&rejection), &[]),
             Outcome::Decoded(decoded) => {
                 let mut refused = Vec::new();

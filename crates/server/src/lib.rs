@@ -33,6 +33,7 @@ pub mod operations;
 pub mod pipeline;
 pub mod pipeline_stats;
 pub mod registry_files;
+pub mod registry_watch;
 pub mod rule_cases;
 pub mod rule_files;
 pub mod rule_loader;

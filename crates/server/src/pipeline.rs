@@ -23,7 +23,7 @@ use tracing::info;
 use crate::admin::{Admin, AdminParts};
 use crate::alert_follower;
 use crate::config::{Config, LogKind};
-use crate::decoders;
+use crate::decoders::Decoders;
 use crate::health::{Health, Role};
 use crate::metrics;
 use crate::operations::{About, LocalOperations};
@@ -90,7 +90,7 @@ impl Service {
         parts: Shared,
         recorder: PrometheusHandle,
     ) -> anyhow::Result<Service> {
-        let decoder = decoders::factory(config)?;
+        let decoders = Decoders::new(config)?;
         info!(log_id = %log.log_id(), instance = parts.instance, "starting");
 
         let follow_from = alert_follower::catch_up(&log, &parts.stream).context("reading what fires now")?;
@@ -106,8 +106,8 @@ impl Service {
         }
         let mut gateway = Gateway::default();
         if roles.contains(&Role::Gateway) {
-            workers.extend(gateway_role::start_followers(&log, &parts, follow_from)?);
-            gateway = Gateway::start(&log, config, &parts, decoder.clone())?;
+            workers.extend(gateway_role::start_followers(&log, config, &parts, &decoders, follow_from)?);
+            gateway = Gateway::start(&log, config, &parts, &decoders)?;
         }
         if !roles.contains(&Role::Rules) {
             // Rules run in other processes; whether they are live is theirs to say.
@@ -119,7 +119,7 @@ impl Service {
                 about: About::new(&log.log_id(), roles),
                 health: parts.health.clone(),
                 metrics: recorder,
-                operations: Arc::new(LocalOperations::new(log.clone(), decoder)),
+                operations: Arc::new(LocalOperations::new(log.clone(), decoders)),
                 rules: Arc::new(rules_role::operations(&log, config, questions)?),
                 lake_root: config.lake.root.clone(),
             },

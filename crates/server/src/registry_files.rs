@@ -4,7 +4,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use model::catalog::Catalog;
 use model::registry::Registry;
 use registry::{RegistryErrors, RegistryText, RegistryTexts};
 
@@ -18,9 +20,10 @@ const ZONES: &str = "zones.geojson";
 const FILES: [&str; 5] = [DEVICES, MODELS, GATEWAYS, ASSETS, ZONES];
 
 /// The registry of the config.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RegistryFiles {
     folder: Option<PathBuf>,
+    catalog: Arc<Catalog>,
     watch: FileWatch,
 }
 
@@ -41,8 +44,8 @@ pub enum RegistryFilesError {
 
 impl RegistryFiles {
     /// Without a folder the registry is empty.
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        RegistryFiles { folder, watch: FileWatch::default() }
+    pub fn new(folder: Option<PathBuf>, catalog: Arc<Catalog>) -> Self {
+        RegistryFiles { folder, catalog, watch: FileWatch::default() }
     }
 
     /// Reads and checks the files.
@@ -63,7 +66,7 @@ impl RegistryFiles {
         if texts == RegistryTexts::default() {
             return Err(RegistryFilesError::Empty { folder: folder.clone() });
         }
-        Ok(registry::load(&texts)?)
+        Ok(registry::load(&texts, &self.catalog)?)
     }
 
     /// True when the files differ from those at the last call; the first call only looks.
@@ -100,7 +103,8 @@ mod tests {
     #[test]
     fn the_files_are_read_and_a_change_is_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = RegistryFiles::new(Some(folder.path().to_owned()));
+        let catalog = Arc::new(Catalog::shipped());
+        let mut files = RegistryFiles::new(Some(folder.path().to_owned()), catalog.clone());
         assert!(matches!(files.read(), Err(RegistryFilesError::Empty { .. })));
         assert!(!files.have_changed().unwrap());
         fs::write(folder.path().join(DEVICES), "device_id\nm-1\n").unwrap();
@@ -113,6 +117,6 @@ mod tests {
         fs::write(folder.path().join(ASSETS), b"asset_id,name\nm-1,\xbe\xae\n").unwrap();
         let error = files.read().unwrap_err().to_string();
         assert!(error.contains("assets.csv: byte 18 is not UTF-8"), "{error}");
-        assert_eq!(RegistryFiles::new(None).read().unwrap(), Registry::default());
+        assert_eq!(RegistryFiles::new(None, catalog).read().unwrap(), Registry::default());
     }
 }

@@ -188,7 +188,7 @@ mod tests {
         fs::write(&devices, "device_id\nm-1,\n").unwrap();
         let mut loader = RuleLoader::new(
             RuleFiles::new(vec![rules.clone()]),
-            RegistryFiles::new(Some(folder.path().to_owned())),
+            RegistryFiles::new(Some(folder.path().to_owned()), Arc::new(model::catalog::Catalog::shipped())),
             Arc::new(SharedCatalog(Arc::new(Catalog::shipped()))),
             "Asia/Shanghai".to_owned(),
         );

@@ -15,10 +15,11 @@ use urban_neuron_server::admin::{Admin, AdminParts};
 use urban_neuron_server::config::{Config, Secret, Sources};
 use urban_neuron_server::dead_letter::DeadLetterDraft;
 use urban_neuron_server::dead_letters::{DeadLetterFilter, RedriveOutcome};
+use urban_neuron_server::decoders::Decoders;
 use urban_neuron_server::health::{Health, Role};
+use urban_neuron_server::metrics;
 use urban_neuron_server::operations::{About, LocalOperations, OperationError, Operations, RemoteOperations};
 use urban_neuron_server::pipeline::rules_role;
-use urban_neuron_server::{decoders, metrics};
 
 /// Longest wait for anything here.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +47,7 @@ impl Deployment {
             about: About::new(&log.log_id(), health.roles()),
             health: health.clone(),
             metrics: metrics::install().unwrap(),
-            operations: Arc::new(LocalOperations::new(log.clone(), decoders::factory(&config).unwrap())),
+            operations: Arc::new(LocalOperations::new(log.clone(), Decoders::new(&config).unwrap())),
             rules: Arc::new(rules),
             lake_root: config.lake.root.clone(),
         };

@@ -122,7 +122,12 @@ fn check_reads_the_registry_whole() {
     let setting = format!("registry.path={:?}", dir.path().display().to_string());
     let ran = run(&["check", "--set", &setting]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("holds none of devices.csv, models.toml, zones.geojson"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("holds none of devices.csv, models.toml, gateways.toml, assets.csv, zones.geojson"),
+        "{}",
+        ran.stderr
+    );
 
     let devices = dir.path().join("devices.csv");
     std::fs::write(&devices, "device_id,threshold.level_high\nm-1,2.5 m\nm-2,70 cm\n").unwrap();

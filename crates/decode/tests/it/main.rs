@@ -6,6 +6,7 @@ mod flat_json;
 mod hostile;
 mod identity;
 mod own_topics;
+mod registered;
 mod senml;
 
 use std::sync::Arc;

@@ -14,7 +14,9 @@ pub(crate) fn registry_of(case: &Table) -> Registry {
         devices: entries("devices").iter().map(|(id, one)| (id.clone(), Arc::new(device(one)))).collect(),
         models: entries("models")
             .iter()
-            .map(|(id, one)| (id.clone(), DeviceModel { thresholds: thresholds(one) }))
+            .map(|(id, one)| {
+                (id.clone(), DeviceModel { thresholds: thresholds(one), ..DeviceModel::default() })
+            })
             .collect(),
         zones: entries("zones").iter().map(|(name, rings)| (name.clone(), zone(rings))).collect(),
         ..Registry::default()

@@ -142,8 +142,9 @@ impl BacktestArgs {
 fn rule_set(config: &Config, paths: &[PathBuf]) -> Result<Arc<RuleSet>, Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let files = RuleFiles::new(paths.to_vec()).read().map_err(|error| usage(&error))?;
-    let registry = RegistryFiles::new(config.registry.path.clone()).read().map_err(|error| usage(&error))?;
     let catalog = metric_catalog::load(config).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+    let registry = RegistryFiles::new(config.registry.path.clone(), catalog.0.clone()).read();
+    let registry = registry.map_err(|error| usage(&error))?;
     match load_rules(&files, catalog.as_ref(), &registry, &config.time_zone) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));

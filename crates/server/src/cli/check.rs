@@ -50,12 +50,14 @@ impl CheckArgs {
 
 fn check_rules(config: &Config, errors: &mut Vec<String>) -> Found {
     let mut found = Found::default();
-    let registry = RegistryFiles::new(config.registry.path.clone()).read();
-    let registry = registry.map_err(|error| errors.push(error.to_string())).ok();
+    let catalog = metric_catalog::load(config).map_err(|error| errors.push(format!("{error:#}"))).ok();
+    let registry = catalog
+        .as_ref()
+        .map(|catalog| RegistryFiles::new(config.registry.path.clone(), catalog.0.clone()).read());
+    let registry = registry.and_then(|read| read.map_err(|error| errors.push(error.to_string())).ok());
     found.devices = registry.as_ref().map_or(0, |registry| registry.devices.len());
     let files = RuleFiles::new(config.rules.paths.clone()).read();
     let files = files.map_err(|error| errors.push(error.to_string())).unwrap_or_default();
-    let catalog = metric_catalog::load(config).map_err(|error| errors.push(format!("{error:#}"))).ok();
     // Rules without the catalog and the registry that they are written for would all seem wrong.
     let (Some(catalog), Some(registry)) = (catalog, registry) else {
         return found;

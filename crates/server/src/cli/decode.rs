@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::output::print_line;
 use super::{ConfigArgs, Failure};
 use crate::clock::wall_us;
-use crate::{decoders, telemetry_json};
+use crate::decoders::Decoders;
+use crate::telemetry_json;
 
 /// Far above every inbound limit.
 const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
@@ -57,7 +58,8 @@ impl DecodeArgs {
         let config = self.config.load(environment)?;
         let payload = self.payload()?;
         let topic = self.topic();
-        let mut decoder = (decoders::factory(&config)?)();
+        let mut decoder = Decoders::new(&config)?.decoder();
+        let decoder = decoder.current();
         let message = RawMessage {
             adapter: Adapter::MqttEndpoint,
             topic: &topic,

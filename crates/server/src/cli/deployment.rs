@@ -7,25 +7,26 @@ use log::kafka::KafkaLog;
 
 use super::Failure;
 use crate::config::{Config, LogKind};
+use crate::decoders::Decoders;
+use crate::engine_configs;
 use crate::health::Role;
 use crate::operations::{LocalOperations, OperationError, Operations, RemoteOperations};
 use crate::pipeline::rules_role;
 use crate::rule_operations::RuleOperations;
-use crate::{decoders, engine_configs};
 
 /// Finds who answers for the deployment of this config. An embedded log has one process, so a running service is asked; over
 /// Kafka the topics themselves are.
 pub(super) fn operations(config: &Config) -> Result<Box<dyn Operations>, Failure> {
-    let decoder = decoders::factory(config)?;
+    let decoders = Decoders::new(config)?;
     if config.log.kind == LogKind::Kafka {
         let log = KafkaLog::connect(engine_configs::kafka(config, "urban-neuron-command"));
-        return Ok(Box::new(LocalOperations::new(log.context("the log in Kafka")?, decoder)));
+        return Ok(Box::new(LocalOperations::new(log.context("the log in Kafka")?, decoders)));
     }
     // Another deployment may listen on the same ports.
     if let Some(remote) = RemoteOperations::find(&config.admin, &embedded_log_id(config)?) {
         return Ok(Box::new(remote));
     }
-    Ok(Box::new(LocalOperations::new(embedded_log(config)?, decoder)))
+    Ok(Box::new(LocalOperations::new(embedded_log(config)?, decoders)))
 }
 
 /// Finds who answers for the rules of this deployment: a running service that evaluates them, else what one left.

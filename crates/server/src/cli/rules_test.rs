@@ -35,9 +35,9 @@ struct Ground {
 impl RulesTestArgs {
     pub(super) fn run(self, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
         let config = self.config.load(environment)?;
-        let registry = RegistryFiles::new(config.registry.path.clone()).read();
-        let registry = registry.map_err(|error| Failure::Usage(error.to_string()))?;
         let catalog = metric_catalog::load(&config).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+        let registry = RegistryFiles::new(config.registry.path.clone(), catalog.0.clone()).read();
+        let registry = registry.map_err(|error| Failure::Usage(error.to_string()))?;
         let ground = Ground { catalog, registry, time_zone: config.time_zone.clone() };
         let (mut cases, mut failed) = (0, 0);
         for path in &self.files {

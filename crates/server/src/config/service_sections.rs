@@ -1,6 +1,7 @@
 //! The smaller sections: `[gateway]`, `[catalog]`, `[registry]`, `[rules]`, `[alerts.mqtt]`, `[admin]`, `[testing]`, and those that
 //! this version knows by name only.
 
+use decode::Strangers;
 use gateway::mqtt_subscriber::BrokerUrl;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,12 +49,22 @@ impl CatalogSection {
 #[derive(Clone, Debug)]
 pub struct RegistrySection {
     pub path: Option<PathBuf>,
+    /// What happens to messages of devices that are not in it.
+    pub unregistered: Strangers,
 }
 
 impl RegistrySection {
     pub(super) fn read(s: &mut Section<'_>) -> Self {
-        let text = "Directory of what is known of devices: devices.csv, models.toml, zones.geojson.";
-        RegistrySection { path: s.path("path", "", text) }
+        let text = "Directory of what is known of devices: devices.csv, models.toml, gateways.toml, assets.csv, zones.geojson.";
+        let fates = [("accept", Strangers::Accept), ("quarantine", Strangers::Quarantine)];
+        RegistrySection {
+            path: s.path("path", "", text),
+            unregistered: s.choice(
+                "unregistered",
+                &fates,
+                "What becomes of a message whose device is not in the registry: it lands like any other, or it is set aside as a dead letter that can be redriven once the device is registered.",
+            ),
+        }
     }
 }
 

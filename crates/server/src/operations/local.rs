@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use decode::Decoder;
 use log::{Log, ReadEvent, Reader, Topic};
 use model::Alert;
 use parking_lot::Mutex;
@@ -13,6 +11,7 @@ use tracing::warn;
 
 use super::{LogDescription, OperationError, Operations, PartitionOffsets, TopicScan, scan};
 use crate::dead_letters::{self, DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
+use crate::decoders::Decoders;
 
 /// How soon a watcher notices that nobody listens.
 const WATCH_WAIT: Duration = Duration::from_millis(200);
@@ -20,15 +19,15 @@ const WATCH_WAIT: Duration = Duration::from_millis(200);
 /// Answers over a log that is open in this process.
 pub struct LocalOperations<L> {
     log: L,
-    decoder: Arc<dyn Fn() -> Decoder + Send + Sync>,
+    decoders: Decoders,
     /// One redrive at a time, or two could miss each other's mark.
     redrive: Mutex<()>,
 }
 
 impl<L: Log> LocalOperations<L> {
-    /// `decoder` makes the decoder of a redrive.
-    pub fn new(log: L, decoder: Arc<dyn Fn() -> Decoder + Send + Sync>) -> Self {
-        LocalOperations { log, decoder, redrive: Mutex::new(()) }
+    /// `decoders` makes the decoder of a redrive.
+    pub fn new(log: L, decoders: Decoders) -> Self {
+        LocalOperations { log, decoders, redrive: Mutex::new(()) }
     }
 }
 
@@ -96,7 +95,7 @@ impl<L: Log> Operations for LocalOperations<L> {
 
     fn redrive(&self, partition: u32, offset: i64) -> Result<RedriveOutcome, OperationError> {
         let _one_at_a_time = self.redrive.lock();
-        dead_letters::redrive(&self.log, &mut (self.decoder)(), partition, offset)
+        dead_letters::redrive(&self.log, self.decoders.decoder().current(), partition, offset)
     }
 
     fn describe_log(&self) -> Result<LogDescription, OperationError> {

@@ -14,11 +14,12 @@ use super::shared::{Shared, Worker};
 use crate::alert_follower::{self, Ends};
 use crate::config::Config;
 use crate::credentials::Credentials;
-use crate::decoders::DecoderFactory;
+use crate::decoders::Decoders;
 use crate::engine_configs;
 use crate::health::Role;
 use crate::heartbeat;
 use crate::intake::PipelineSource;
+use crate::registry_watch;
 use crate::sessions;
 
 /// The adapters of one process.
@@ -32,7 +33,13 @@ pub(super) struct Gateway {
 }
 
 /// The threads beside the adapters.
-pub(super) fn start_followers<L: Log>(log: &L, parts: &Shared, from: Ends) -> anyhow::Result<[Worker; 2]> {
+pub(super) fn start_followers<L: Log>(
+    log: &L,
+    config: &Config,
+    parts: &Shared,
+    decoders: &Decoders,
+    from: Ends,
+) -> anyhow::Result<Vec<Worker>> {
     let (follower_log, stream) = (log.clone(), parts.stream.clone());
     let follower = parts.spawn("alert follower", Role::Gateway, move |stop| {
         alert_follower::follow(&follower_log, &stream, &from, stop)
@@ -40,7 +47,14 @@ pub(super) fn start_followers<L: Log>(log: &L, parts: &Shared, from: Ends) -> an
     let (heartbeat_log, instance) = (log.clone(), parts.instance.clone());
     let heartbeat = parts
         .spawn("heartbeat", Role::Gateway, move |stop| heartbeat::run(&heartbeat_log, &instance, stop))?;
-    Ok([follower, heartbeat])
+    let mut workers = vec![follower, heartbeat];
+    if config.registry.path.is_some() {
+        let (section, decoders) = (config.registry.clone(), decoders.clone());
+        workers.push(parts.spawn("registry watch", Role::Gateway, move |stop| {
+            registry_watch::follow(&section, &decoders, stop)
+        })?);
+    }
+    Ok(workers)
 }
 
 impl Gateway {
@@ -48,10 +62,10 @@ impl Gateway {
         log: &L,
         config: &Config,
         parts: &Shared,
-        decoder: DecoderFactory,
+        decoders: &Decoders,
     ) -> anyhow::Result<Self> {
         let source =
-            |account| PipelineSource::new(log.clone(), account, decoder.clone(), parts.clock.clone());
+            |account| PipelineSource::new(log.clone(), account, decoders.clone(), parts.clock.clone());
         let mut gateway = Gateway::default();
         if engine_configs::has_endpoint(config) {
             let endpoint = MqttEndpoint::start(

@@ -41,10 +41,11 @@ pub(super) fn start<L: Log>(
                 as Arc<dyn Fn(&'static str) + Send + Sync>
         }),
     };
+    let catalog = metric_catalog::load(config)?;
     let loader = RuleLoader::new(
         RuleFiles::new(config.rules.paths.clone()),
-        RegistryFiles::new(config.registry.path.clone()),
-        metric_catalog::load(config)?,
+        RegistryFiles::new(config.registry.path.clone(), catalog.0.clone()),
+        catalog,
         config.time_zone.clone(),
     );
     let log = log.clone();

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rules::{Loaded, MetricCatalog};
+use rules::Loaded;
 
+use crate::metric_catalog::SharedCatalog;
 use crate::operations::OperationError;
 use crate::registry_files::RegistryFiles;
 use crate::rule_files::RuleFiles;
@@ -36,7 +37,7 @@ pub fn is_rule_file_name(name: &str) -> bool {
 pub struct RuleFolder {
     pub paths: Vec<PathBuf>,
     pub registry_path: Option<PathBuf>,
-    pub catalog: Arc<dyn MetricCatalog + Send + Sync>,
+    pub catalog: Arc<SharedCatalog>,
     pub time_zone: String,
     /// One change at a time, or two that are right alone could be wrong together.
     pub one_at_a_time: Mutex<()>,
@@ -66,8 +67,9 @@ impl RuleFolder {
             None => {}
         }
         files.sort();
-        let registry =
-            RegistryFiles::new(self.registry_path.clone()).read().map_err(|error| refused(&error))?;
+        let registry = RegistryFiles::new(self.registry_path.clone(), self.catalog.0.clone())
+            .read()
+            .map_err(|error| refused(&error))?;
         let loaded =
             load_rules(&files, self.catalog.as_ref(), &registry, &self.time_zone).map_err(|diagnostics| {
                 let words = format!("the rules do not load: {} errors", diagnostics.len());

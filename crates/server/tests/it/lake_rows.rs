@@ -9,6 +9,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 /// What the oracle needs of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
+    /// Of the folder that the row stands in.
+    pub domain: String,
     pub device_id: String,
     pub metric: String,
     pub value: Option<f64>,
@@ -37,6 +39,9 @@ fn find(directory: &Path, files: &mut Vec<PathBuf>) {
 
 fn read_file(path: &Path) -> Vec<Row> {
     let file = std::fs::File::open(path).unwrap();
+    let folders = path.iter().filter_map(|folder| folder.to_str());
+    let domain =
+        folders.filter_map(|folder| folder.strip_prefix("domain=")).next().expect("a folder of a domain");
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let mut rows = Vec::new();
     for batch in reader {
@@ -52,6 +57,7 @@ fn read_file(path: &Path) -> Vec<Row> {
         let index = column("reading_index").as_primitive::<Int32Type>();
         for at in 0..batch.num_rows() {
             rows.push(Row {
+                domain: domain.to_owned(),
                 device_id: device.as_string::<i32>().value(at).to_owned(),
                 metric: metric.as_string::<i32>().value(at).to_owned(),
                 value: value.is_valid(at).then(|| value.value(at)),

@@ -13,4 +13,5 @@ mod kafka_broker;
 mod lake_rows;
 mod oracle;
 mod readers;
+mod registry;
 mod shadow;

@@ -1,0 +1,113 @@
+//! What the registry knows, laid out for a look at each message: one hash of the device id, no allocation.
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use model::registry::{MetricMapping, RegisteredDevice, Registry};
+
+/// What happens to a message of a device that the registry does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strangers {
+    #[default]
+    Accept,
+    /// A dead letter, which can be redriven once the device is registered.
+    Quarantine,
+}
+
+/// The devices of a registry by their ids and by what others call them.
+#[derive(Debug, Default)]
+pub struct KnownDevices {
+    by_id: HashMap<Box<str>, KnownDevice>,
+    /// External ids that name one device, whatever their kind.
+    by_external_id: HashMap<Box<str>, Box<str>>,
+    /// The mappings of each model that has some.
+    models: Vec<HashMap<Box<str>, MetricMapping>>,
+    strangers: Strangers,
+}
+
+#[derive(Debug)]
+struct KnownDevice {
+    device: Arc<RegisteredDevice>,
+    /// Index among the models.
+    model: Option<u32>,
+    /// Its own, else its asset's: WGS-84 degrees, latitude and longitude.
+    position: Option<(f64, f64)>,
+}
+
+/// A device of the registry, as a message needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'k> {
+    pub id: &'k str,
+    pub device: &'k RegisteredDevice,
+    pub position: Option<(f64, f64)>,
+    metrics: Option<&'k HashMap<Box<str>, MetricMapping>>,
+}
+
+impl KnownDevices {
+    pub fn new(registry: &Registry, strangers: Strangers) -> Self {
+        let mut models = Vec::new();
+        let mut model_at = HashMap::new();
+        for (name, model) in registry.models.iter().filter(|(_, model)| !model.metrics.is_empty()) {
+            model_at.insert(name.as_str(), models.len() as u32);
+            let mapping =
+                |(sent, mapping): (&String, &MetricMapping)| (sent.as_str().into(), mapping.clone());
+            models.push(model.metrics.iter().map(mapping).collect());
+        }
+        let known = |(id, device): (&String, &Arc<RegisteredDevice>)| {
+            let of_asset = || registry.assets.get(&device.asset_id)?.place.position;
+            let known = KnownDevice {
+                model: model_at.get(device.model.as_str()).copied(),
+                position: device.place.position.or_else(of_asset),
+                device: device.clone(),
+            };
+            (id.as_str().into(), known)
+        };
+        KnownDevices {
+            by_id: registry.devices.iter().map(known).collect(),
+            by_external_id: external_ids(registry),
+            models,
+            strangers,
+        }
+    }
+
+    /// The device that a message names by its id, or by an external id of it.
+    pub(crate) fn find(&self, sent: &str) -> Option<Known<'_>> {
+        if self.by_id.is_empty() {
+            return None;
+        }
+        let (id, known) = match self.by_id.get_key_value(sent) {
+            Some(found) => found,
+            None => self.by_id.get_key_value(self.by_external_id.get(sent)?)?,
+        };
+        let metrics = known.model.map(|at| &self.models[at as usize]);
+        Some(Known { id, device: &known.device, position: known.position, metrics })
+    }
+
+    pub(crate) fn strangers(&self) -> Strangers {
+        self.strangers
+    }
+}
+
+impl<'k> Known<'k> {
+    /// What a name means that the device sends.
+    pub(crate) fn mapping(&self, sent: &str) -> Option<&'k MetricMapping> {
+        self.metrics?.get(sent)
+    }
+}
+
+/// External ids to device ids; one that two kinds give to two devices names none.
+fn external_ids(registry: &Registry) -> HashMap<Box<str>, Box<str>> {
+    let mut by_external_id: HashMap<Box<str>, Box<str>> = HashMap::new();
+    let mut ambiguous = HashSet::new();
+    for (id, device) in &registry.devices {
+        for external_id in device.external_ids.values() {
+            let owner =
+                by_external_id.entry(external_id.as_str().into()).or_insert_with(|| id.as_str().into());
+            if **owner != **id {
+                ambiguous.insert(external_id.as_str());
+            }
+        }
+    }
+    by_external_id.retain(|external_id, _| !ambiguous.contains(&**external_id));
+    by_external_id
+}
