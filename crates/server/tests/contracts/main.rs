@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod asyncapi;
 mod openapi;
 mod rules_api;
 mod running;
