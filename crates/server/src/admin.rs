@@ -22,6 +22,7 @@ use crate::operations::{About, Operations};
 use crate::rule_operations::RuleOperations;
 
 mod answer;
+mod openapi;
 mod routes;
 mod rule_routes;
 mod watching;

@@ -1,6 +1,7 @@
 //! What an admin request is answered when it is not simply a value.
 
 use axum::Json;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -37,6 +38,19 @@ impl From<OperationError> for Refusal {
         Refusal::new(status, error.to_string())
     }
 }
+
+/// What axum could not read of a request is refused in the same shape as anything else.
+macro_rules! refuse_rejections {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refusal {
+            fn from(rejection: $rejection) -> Self {
+                Refusal::new(rejection.status(), rejection.body_text())
+            }
+        }
+    )*};
+}
+
+refuse_rejections!(BytesRejection, PathRejection, QueryRejection);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {

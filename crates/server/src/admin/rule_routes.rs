@@ -1,6 +1,6 @@
 //! The paths below `/v1/rules`.
 
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, put};
@@ -9,18 +9,20 @@ use axum::{Json, Router, body::Bytes};
 use super::AdminState;
 use super::answer::Refusal;
 use crate::operations::OperationError;
-use crate::rule_operations::{RULE_FILE_NAME_HELP, is_rule_file_name};
-use crate::rule_operations::{RuleAnswer, RuleOperations, RuleSetSpan, RulesChanged, RulesInForce};
+use crate::rule_operations::{
+    RULE_FILE_NAME_HELP, RuleAnswer, RuleOperations, RuleSetSpan, RulesChanged, RulesInForce,
+    is_rule_file_name,
+};
 
 /// Largest rule file that is taken over HTTP.
 const RULE_FILE_BODY_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn router() -> Router<AdminState> {
-    let files = put(put_file).delete(remove_file).layer(DefaultBodyLimit::max(RULE_FILE_BODY_BYTES_MAX));
+    let body_limit = DefaultBodyLimit::max(RULE_FILE_BODY_BYTES_MAX);
     Router::new()
         .route("/v1/rules", get(in_force))
         .route("/v1/rules/sets", get(sets))
-        .route("/v1/rules/files/{name}", files)
+        .route("/v1/rules/files/{name}", put(put_file).delete(remove_file).layer(body_limit))
         .route("/v1/rules/{rule_id}/devices/{device_id}", get(explain))
 }
 
@@ -34,18 +36,19 @@ async fn sets(State(state): State<AdminState>) -> Result<Json<Vec<RuleSetSpan>>,
 
 async fn explain(
     State(state): State<AdminState>,
-    Path((rule_id, device_id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<RuleAnswer>, Refusal> {
+    let Path((rule_id, device_id)) = path?;
     ask(state, move |rules| rules.explain_rule(&rule_id, &device_id)).await
 }
 
 async fn put_file(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<RulesChanged>, Refusal> {
-    let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
-    let text = String::from_utf8(body.into());
+    let Path(name) = path?;
+    let text = String::from_utf8(body?.into());
     let text = text
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("a rule file is UTF-8: {error}")))?;
     check_name(&name)?;
@@ -54,8 +57,9 @@ async fn put_file(
 
 async fn remove_file(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<RulesChanged>, Refusal> {
+    let Path(name) = path?;
     check_name(&name)?;
     ask(state, move |rules| rules.remove_rule_file(&name)).await
 }

@@ -3,5 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod asyncapi;
+mod openapi;
 mod rules_api;
 mod running;
+mod schema;

@@ -1,7 +1,7 @@
 //! A service in this process, a device that publishes to it, and HTTP as a client sees it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -62,9 +62,7 @@ impl Running {
 
     pub fn restart(&mut self) {
         self.stop();
-        let config =
-            Config::load(&Sources { settings: self.settings.clone(), ..Sources::default() }).unwrap();
-        self.service = Some(Service::start(&config, &Role::ALL).unwrap());
+        self.service = Some(Service::start(&self.config(), &Role::ALL).unwrap());
         eventually("the service is ready", || self.get("/health/ready").0 == 200);
     }
 
@@ -93,9 +91,18 @@ impl Running {
         (response.status().as_u16(), value)
     }
 
+    /// The config that it runs with.
+    pub fn config(&self) -> Config {
+        Config::load(&Sources { settings: self.settings.clone(), ..Sources::default() }).unwrap()
+    }
+
+    pub fn mqtt_options(&self, client_id: &str) -> MqttOptions {
+        MqttOptions::new(client_id, self.mqtt.ip().to_string(), self.mqtt.port())
+    }
+
     /// Publishes flat JSON of a device, and waits for the acknowledgement.
     pub fn publish(&self, device: &str, payload: &str) {
-        let mut options = MqttOptions::new("test-device", self.mqtt.ip().to_string(), self.mqtt.port());
+        let mut options = self.mqtt_options("test-device");
         options.set_clean_start(true);
         let (client, mut connection) = Client::new(options, 8);
         let topic = format!("urban-neuron/v1/devices/{device}/telemetry");
@@ -135,4 +142,9 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::yield_now();
     }
+}
+
+/// Of the repository.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
