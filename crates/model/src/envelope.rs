@@ -259,6 +259,17 @@ impl<'a> TelemetryView<'a> {
         self.first_readings.into_iter().take(self.first_readings_len).chain(more)
     }
 
+    /// The readings in order, as the view holds them or, where they are many, in `room`.
+    #[inline]
+    pub fn readings_in<'r>(&'r self, room: &'r mut Vec<ReadingView<'a>>) -> &'r [ReadingView<'a>] {
+        if self.more_readings.is_empty() {
+            return &self.first_readings[..self.first_readings_len];
+        }
+        room.clear();
+        room.extend(self.readings());
+        room
+    }
+
     /// The source as it stands in the message: equal bytes are an equal source, which is cheaper to see than to parse.
     #[inline]
     pub fn source_bytes(&self) -> &'a [u8] {
