@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use decode::{Decoder, DecoderConfig, Outcome};
+use decode::{Decoder, DecoderConfig, LocalZone, Outcome};
 use model::catalog::Catalog;
 use model::proto::{self, log_record, reading::Value};
 use model::{Adapter, RawMessage, time};
@@ -63,7 +63,11 @@ fn main() -> anyhow::Result<()> {
     let bytes: usize = payloads.iter().map(|payload| payload.json.len()).sum();
     println!("{MESSAGES} messages, {} bytes each on average, {TURNS} turns of {seconds} s", bytes / MESSAGES);
 
-    let mut decoder = Decoder::new(DecoderConfig { catalog: Arc::new(Catalog::shipped()), process: 1 });
+    let mut decoder = Decoder::new(DecoderConfig {
+        catalog: Arc::new(Catalog::shipped()),
+        process: 1,
+        time_zone: LocalZone::UTC,
+    });
     let mut buffer = Vec::new();
     let mut ours = |payload: &Payload| ours(&mut decoder, payload);
     let mut sonic = |payload: &Payload| sonic_and_prost(&mut buffer, payload);

@@ -33,6 +33,8 @@ pub(crate) struct SourceHead<'a> {
     pub gateway_id: &'a str,
     pub codec: &'a str,
     pub codec_version: u32,
+    /// The config's was taken, since the message has none.
+    pub is_time_zone_assumed: bool,
 }
 
 /// Appends one `LogRecord` of telemetry.
@@ -111,6 +113,7 @@ fn source(out: &mut Vec<u8>, source: &SourceHead<'_>) {
     text(out, 4, source.gateway_id);
     text(out, 5, source.codec);
     varint_field(out, 6, u64::from(source.codec_version));
+    varint_field(out, 7, u64::from(source.is_time_zone_assumed));
 }
 
 #[inline]

@@ -16,7 +16,7 @@ use model::{RawMessage, Reason, Rejection, time};
 
 use super::envelope;
 use super::own_topic::{self, Form};
-use crate::dialect::Dialect;
+use crate::dialect::{Certainty, Dialect};
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
 use crate::json::{JsonReader, JsonToken};
 use crate::sink::Sink;
@@ -25,6 +25,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     name: "flat-json",
     version: 1,
     topics: "urban-neuron/v1/devices/{device_id}/telemetry",
+    standard: "docs/dialects/flat-json.md",
+    certainty: Certainty::Verified,
     recognizes: |message| own_topic::form(message) == Some(Form::FlatJson),
     device: own_topic::telemetry_device,
     decode,
