@@ -109,6 +109,7 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         shadow: meaning.shadow,
         suppressed_by: None,
         silenced_by: None,
+        people: Vec::new(),
     }
 }
 
@@ -137,7 +138,7 @@ fn condition(said: &Said<'_>) -> String {
 }
 
 /// First 16 bytes of SHA-256 over rule, device and what started it, lower-case hex.
-fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
+pub(crate) fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
     let mut hash =
         Sha256::new().chain_update(rule_id).chain_update([0]).chain_update(device_id).chain_update([0]);
     match &episode.cause {

@@ -20,6 +20,7 @@ use crate::health::Health;
 use crate::listening;
 use crate::operations::{About, Operations};
 
+mod alert_routes;
 mod answer;
 mod routes;
 mod watching;

@@ -22,8 +22,11 @@ impl From<OperationError> for Refusal {
     fn from(error: OperationError) -> Self {
         let status = match &error {
             OperationError::NotFound(_) => StatusCode::NOT_FOUND,
+            OperationError::Invalid(_) => StatusCode::BAD_REQUEST,
             OperationError::Refused(_) => StatusCode::CONFLICT,
-            OperationError::Stalled { .. } | OperationError::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
+            OperationError::Stalled { .. } | OperationError::Log(_) | OperationError::NotDone(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             OperationError::Admin(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal::new(status, error.to_string())
