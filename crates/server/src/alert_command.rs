@@ -102,6 +102,10 @@ impl CommandDraft {
     /// # Errors
     /// It is none, or has a field that a command does not have.
     pub fn read(json: &[u8]) -> Result<Self, CommandError> {
+        // A list of the fields' values would be read too.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(CommandError::Json("an object is wanted".to_owned()));
+        }
         serde_json::from_slice(json).map_err(|error| CommandError::Json(error.to_string()))
     }
 

@@ -54,7 +54,7 @@ mod tests {
             payload: payload.as_bytes(),
             publisher: "panel-7",
             content_type: "",
-            packet_id: Some(packet_id),
+            packet_id: Some(packet_id.into()),
             is_redelivered: false,
             is_retained: false,
             is_will: false,

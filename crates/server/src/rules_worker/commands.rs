@@ -13,6 +13,9 @@ use crate::rules_partition::Commanded;
 /// Between two looks at the commands.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// A look takes no further batch of commands after this long.
+const LOOK_MAX: Duration = Duration::from_millis(2);
+
 /// A look that finds commands is followed by a pause so many times as long.
 const PAUSE_FACTOR: u32 = 10;
 
@@ -28,21 +31,29 @@ impl<L: Log> RulesWorker<L> {
         if now < self.commands_due || !self.outbox.has_room() {
             return Ok(());
         }
+        let mut done = now;
+        while done < now + LOOK_MAX && self.look_at_commands()? {
+            done = Instant::now();
+        }
+        self.commands_due = done + LOOK_EVERY.max((done - now) * PAUSE_FACTOR);
+        Ok(())
+    }
+
+    /// False when there is nothing more to take now.
+    fn look_at_commands(&mut self) -> Result<bool, log::Error> {
         match self.commands.poll(Duration::ZERO) {
-            Ok(ReadEvent::Records(batch)) => self.command(&batch)?,
-            Ok(_) => {}
+            Ok(ReadEvent::Records(batch)) => self.command(&batch).map(|()| true),
+            Ok(_) => Ok(false),
             Err(log::Error::OutOfRange { partition, offset, first, .. }) => {
                 warn!(partition, offset, first, "commands on alerts went by retention before they were read");
-                self.commands.start(partition, first)?;
+                self.commands.start(partition, first).map(|()| false)
             }
             Err(error) if error.disposition() == Disposition::Retry => {
                 warn!(%error, "reading commands on alerts");
+                Ok(false)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        let done = Instant::now();
-        self.commands_due = done + LOOK_EVERY.max((done - now) * PAUSE_FACTOR);
-        Ok(())
     }
 
     fn command(&mut self, batch: &model::RecordBatch) -> Result<(), log::Error> {

@@ -12,5 +12,6 @@ mod honest_client;
 mod kafka_broker;
 mod lake_rows;
 mod oracle;
+mod people;
 mod readers;
 mod shadow;
