@@ -25,7 +25,7 @@ pub(super) fn command<L: Log>(log: &L, mut draft: CommandDraft) -> Result<Alert,
     draft.id.get_or_insert_with(new_id);
     let command = draft.finish(wall_us()).map_err(|error| OperationError::Invalid(error.to_string()))?;
     let partition = match find(log, &command)? {
-        Found::Done(event) => return Ok(event),
+        Found::Done(event) => return Ok(*event),
         Found::Firing(partition) => partition,
     };
     let from = log.offsets(Topic::Alerts, partition)?.end;
@@ -37,7 +37,7 @@ enum Found {
     /// It fires, and its cause is in this log partition.
     Firing(u32),
     /// An earlier command of this id was done: its event.
-    Done(Alert),
+    Done(Box<Alert>),
 }
 
 fn find<L: Log>(log: &L, command: &AlertCommand) -> Result<Found, OperationError> {
@@ -61,7 +61,7 @@ fn find<L: Log>(log: &L, command: &AlertCommand) -> Result<Found, OperationError
         })?;
     }
     match (done, newest) {
-        (Some(event), _) => Ok(Found::Done(event)),
+        (Some(event), _) => Ok(Found::Done(Box::new(event))),
         (None, Some((_, alert))) if alert.state == AlertState::Resolved => Err(resolved(&alert)),
         (None, Some((partition, _))) => Ok(Found::Firing(partition)),
         (None, None) => Err(OperationError::NotFound(format!("no alert {} is known", command.alert_id))),
