@@ -27,10 +27,12 @@ impl From<OperationError> for Refusal {
         }
         let status = match &error {
             OperationError::NotFound(_) => StatusCode::NOT_FOUND,
+            OperationError::Malformed(_) => StatusCode::BAD_REQUEST,
             OperationError::Refused(_) => StatusCode::CONFLICT,
-            OperationError::Stalled { .. } | OperationError::Log(_) | OperationError::Unavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            OperationError::Stalled { .. }
+            | OperationError::Log(_)
+            | OperationError::Unavailable(_)
+            | OperationError::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
             OperationError::Admin(_) | OperationError::Failed(_) | OperationError::Invalid { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
