@@ -33,6 +33,7 @@ mod rule_change;
 mod rule_file;
 mod rule_reader;
 mod rule_set;
+mod running_window;
 mod said;
 mod schedule;
 mod schedule_syntax;
