@@ -18,7 +18,7 @@ pub(crate) type SeriesId = u32;
 pub(crate) struct Device {
     pub(crate) id: Box<str>,
     pub(crate) place: Place,
-    /// `None` until its selectors are matched under the rule set in force.
+    /// `None`, or of an earlier rule set, until its selectors are matched under the one in force.
     pub(crate) profile: Option<ProfileId>,
     /// In the order in which its messages first named the metrics, which is nearly always that of the next message.
     pub(crate) series: Vec<(MetricId, SeriesId)>,

@@ -36,6 +36,7 @@ mod rule_explanation;
 mod rule_file;
 mod rule_reader;
 mod rule_set;
+mod running_window;
 mod said;
 mod schedule;
 mod schedule_syntax;

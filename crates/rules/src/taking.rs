@@ -217,7 +217,7 @@ impl Core {
 
     pub(crate) fn add_series(&mut self, device: DeviceId, metric: MetricId) -> SeriesId {
         let series = self.series.len() as SeriesId;
-        self.series.push(Series { device, metric, plan: None, states: None });
+        self.series.push(Series { device, metric, plan: None, states: None, kept: None });
         self.entries.push(Entry::NEW);
         self.devices.get_mut(device).series.push((metric, series));
         series

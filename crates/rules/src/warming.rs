@@ -25,8 +25,8 @@ impl Evaluator {
             black_box(device.profile);
         });
         known().for_each(|device| {
-            let texts = (device.id.as_bytes().first(), device.place.domain().as_bytes().first());
-            black_box((texts, device.series.first()));
+            let first = |text: &str| text.as_bytes().first().copied();
+            black_box((first(&device.id), first(device.place.domain()), device.series.first().copied()));
         });
         for (_, series) in known().filter_map(|device| device.series.first()) {
             black_box(self.core.entries[*series as usize].newest_us);
