@@ -36,6 +36,7 @@ mod rule_file;
 mod rule_reader;
 mod rule_set;
 mod said;
+mod satisfiable;
 mod schedule;
 mod schedule_syntax;
 mod selector;

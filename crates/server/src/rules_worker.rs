@@ -4,6 +4,7 @@
 //! the log and, directly, to the subscribers of this process.
 
 mod answering;
+mod counting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -447,6 +448,7 @@ impl<L: Log> RulesWorker<L> {
             let label = partition.to_string();
             metrics::gauge!("urban_neuron_log_lag_records", "consumer" => "rules", "log_partition" => label)
                 .set(lag as f64);
+            counting::export(*partition, state.evaluator());
         }
         Ok(())
     }

@@ -189,3 +189,19 @@ fn the_commands_put_list_and_remove() {
     let sets = running.command(&["rules", "sets", "--format", "text"]);
     assert!(sets.stdout.lines().any(|line| line.contains(" now ")), "{}", sets.stdout);
 }
+
+#[test]
+fn a_rule_that_no_registered_device_matches_is_told() {
+    let running = Running::with_registry(
+        &[("level.toml", LEVEL), ("pressure.toml", PRESSURE)],
+        &[("devices.csv", "device_id,domain\nm-1,drainage\n")],
+    );
+    let checked = running.command(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(
+        checked.stderr.contains("pressure.toml:7:9: a `where` that matches no registered device"),
+        "{}",
+        checked.stderr
+    );
+    assert!(checked.stderr.contains("pressure.toml:6:9: "), "the metric is not known: {}", checked.stderr);
+}
