@@ -76,6 +76,11 @@ impl Running {
         self.stop();
         self.service = Some(Service::start(&self.config(), &Role::ALL).unwrap());
         eventually("the service is ready", || self.get("/health/ready").0 == 200);
+        // What is read before that is not known to the rules.
+        eventually("a rule set is in force on both log partitions", || {
+            let partitions = self.get("/v1/rules").1["partitions"].as_array().cloned().unwrap_or_default();
+            partitions.len() == 2 && partitions.iter().all(|partition| partition["n"].is_u64())
+        });
     }
 
     pub fn stop(&mut self) {
