@@ -38,6 +38,7 @@ mod rule_reader;
 mod rule_set;
 mod running_window;
 mod said;
+mod satisfiable;
 mod schedule;
 mod schedule_syntax;
 mod selector;

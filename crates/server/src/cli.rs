@@ -27,6 +27,7 @@ mod rules;
 mod rules_explain;
 mod rules_in_force;
 mod rules_schema;
+mod rules_shadow;
 mod rules_test;
 mod run;
 mod simulate;

@@ -102,6 +102,7 @@ impl RuleLoader {
             Ok(loaded) => {
                 self.rules.said = None;
                 self.places = Some((loaded.rule_set.digest().to_owned(), Arc::new(loaded.places)));
+                metrics::gauge!("urban_neuron_rules_unmatched").set(loaded.unmatched as f64);
                 Some(loaded_well(loaded.rule_set, &loaded.warnings))
             }
             Err(errors) => {

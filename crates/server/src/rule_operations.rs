@@ -14,9 +14,12 @@ use crate::rule_questions::PartitionRules;
 mod folder;
 mod history;
 mod local;
+mod shadow;
+mod shadow_report;
 
 pub use folder::{RULE_FILE_NAME_HELP, RuleFolder, is_rule_file_name};
 pub use local::LocalRules;
+pub use shadow_report::{SHADOW_DIFFERENCES_MAX, SHADOW_OF, ShadowDifference, ShadowPair, ShadowReport};
 
 /// The rules in force. Times are RFC 3339 in UTC with microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,4 +134,10 @@ pub trait RuleOperations: Send + Sync {
     /// # Errors
     /// The lake or the log cannot be read.
     fn rule_sets(&self) -> Result<Vec<RuleSetSpan>, OperationError>;
+
+    /// How every shadow rule in force differs from its live rule, since both are in force as they are.
+    ///
+    /// # Errors
+    /// The lake or the log cannot be read.
+    fn shadow_report(&self) -> Result<ShadowReport, OperationError>;
 }

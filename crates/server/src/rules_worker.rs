@@ -5,6 +5,7 @@
 
 mod answering;
 mod commands;
+mod counting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -459,6 +460,7 @@ impl<L: Log> RulesWorker<L> {
             let label = partition.to_string();
             metrics::gauge!("urban_neuron_log_lag_records", "consumer" => "rules", "log_partition" => label)
                 .set(lag as f64);
+            counting::export(*partition, state.evaluator());
         }
         Ok(())
     }

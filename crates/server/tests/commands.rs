@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 29] = [
+    let commands: [&[&str]; 30] = [
         &[],
         &["demo"],
         &["run"],
@@ -56,6 +56,7 @@ fn every_command_has_help() {
         &["rules", "put"],
         &["rules", "remove"],
         &["rules", "sets"],
+        &["rules", "shadow"],
         &["rules", "test"],
         &["rules", "backtest"],
         &["rules", "schema"],

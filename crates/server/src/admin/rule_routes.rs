@@ -10,7 +10,7 @@ use super::AdminState;
 use super::answer::Refusal;
 use crate::operations::OperationError;
 use crate::rule_operations::{
-    RULE_FILE_NAME_HELP, RuleAnswer, RuleOperations, RuleSetSpan, RulesChanged, RulesInForce,
+    RULE_FILE_NAME_HELP, RuleAnswer, RuleOperations, RuleSetSpan, RulesChanged, RulesInForce, ShadowReport,
     is_rule_file_name,
 };
 
@@ -22,6 +22,7 @@ pub(super) fn router() -> Router<AdminState> {
     Router::new()
         .route("/v1/rules", get(in_force))
         .route("/v1/rules/sets", get(sets))
+        .route("/v1/rules/shadow", get(shadow))
         .route("/v1/rules/files/{name}", put(put_file).delete(remove_file).layer(body_limit))
         .route("/v1/rules/{rule_id}/devices/{device_id}", get(explain))
 }
@@ -32,6 +33,10 @@ async fn in_force(State(state): State<AdminState>) -> Result<Json<RulesInForce>,
 
 async fn sets(State(state): State<AdminState>) -> Result<Json<Vec<RuleSetSpan>>, Refusal> {
     ask(state, |rules| rules.rule_sets()).await
+}
+
+async fn shadow(State(state): State<AdminState>) -> Result<Json<ShadowReport>, Refusal> {
+    ask(state, |rules| rules.shadow_report()).await
 }
 
 async fn explain(

@@ -9,6 +9,7 @@ use super::backtest::BacktestArgs;
 use super::rules_explain::RulesExplainArgs;
 use super::rules_in_force::{RulesListArgs, RulesPutArgs, RulesRemoveArgs};
 use super::rules_schema::RulesSchemaArgs;
+use super::rules_shadow::RulesShadowArgs;
 use super::rules_test::RulesTestArgs;
 
 #[derive(Subcommand, Debug)]
@@ -23,6 +24,8 @@ pub(super) enum RulesCommand {
     Remove(RulesRemoveArgs),
     /// Which rule set was in force when, by log partition
     Sets(RulesListArgs),
+    /// How each shadow rule differs from its live rule: alerts that only one says, or both at other times
+    Shadow(RulesShadowArgs),
     /// Cases beside the rules: records in, alerts expected out. Prints each difference; exit code 1 on any
     Test(RulesTestArgs),
     /// What rules would have said of what has landed: a table by rule, or with --format json an alert event a line
@@ -39,6 +42,7 @@ impl RulesCommand {
             RulesCommand::Put(args) => args.run(environment),
             RulesCommand::Remove(args) => args.run(environment),
             RulesCommand::Sets(args) => args.sets(environment),
+            RulesCommand::Shadow(args) => args.run(environment),
             RulesCommand::Test(args) => args.run(environment),
             RulesCommand::Backtest(args) => args.run(environment),
             RulesCommand::Schema(args) => args.run(),

@@ -184,6 +184,38 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("urban_neuron_registry_reload_errors_total", "", "Loads of the registry that failed."),
     gauge(
+        "urban_neuron_rules_unmatched",
+        "",
+        "Rules whose `where` matches no registered device, as last loaded; the log names each.",
+    ),
+    counter(
+        "urban_neuron_rules_late_readings_total",
+        "log_partition",
+        "Readings older than the one in place: they land and change nothing.",
+    ),
+    counter(
+        "urban_neuron_rules_not_in_place_readings_total",
+        "log_partition",
+        "Readings without a value, or without the unit of their metric.",
+    ),
+    counter(
+        "urban_neuron_rules_over_limit_readings_total",
+        "log_partition",
+        "Readings of devices or series past devices_max and series_max: not evaluated.",
+    ),
+    counter(
+        "urban_neuron_rules_window_overflow_readings_total",
+        "log_partition",
+        "Readings that left a window early, window_readings_max being reached.",
+    ),
+    gauge("urban_neuron_rules_devices", "log_partition", "Devices that the evaluator knows."),
+    gauge("urban_neuron_rules_series", "log_partition", "Series, one a device and metric."),
+    gauge(
+        "urban_neuron_rules_states",
+        "log_partition",
+        "Rules pending, firing or clearing, each on a device.",
+    ),
+    gauge(
         "urban_neuron_rules_outdated",
         "",
         "1 while the files stand for an older rule set than the one in force.",

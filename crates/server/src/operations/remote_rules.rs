@@ -1,7 +1,9 @@
 //! Asking a running service about its rules.
 
 use super::{OperationError, RemoteOperations};
-use crate::rule_operations::{RuleAnswer, RuleOperations, RuleSetSpan, RulesChanged, RulesInForce};
+use crate::rule_operations::{
+    RuleAnswer, RuleOperations, RuleSetSpan, RulesChanged, RulesInForce, ShadowReport,
+};
 
 impl RuleOperations for RemoteOperations {
     fn rules_in_force(&self) -> Result<RulesInForce, OperationError> {
@@ -26,6 +28,10 @@ impl RuleOperations for RemoteOperations {
 
     fn rule_sets(&self) -> Result<Vec<RuleSetSpan>, OperationError> {
         self.get("/v1/rules/sets")
+    }
+
+    fn shadow_report(&self) -> Result<ShadowReport, OperationError> {
+        self.get("/v1/rules/shadow")
     }
 }
 

@@ -9,9 +9,10 @@ use rules::{Loaded, RuleExplanation, RuleSet, Unexplained};
 use tracing::info;
 
 use super::history::rule_set_spans;
+use super::shadow::shadow_report;
 use super::{
     AnswerSource, RuleAnswer, RuleFolder, RuleInForce, RuleOperations, RuleSetSpan, RulesChanged,
-    RulesInForce,
+    RulesInForce, ShadowReport,
 };
 use crate::operations::OperationError;
 use crate::rule_loader::RulePlaces;
@@ -171,5 +172,9 @@ impl<L: Log> RuleOperations for LocalRules<L> {
 
     fn rule_sets(&self) -> Result<Vec<RuleSetSpan>, OperationError> {
         rule_set_spans(&self.log, &self.lake_root)
+    }
+
+    fn shadow_report(&self) -> Result<ShadowReport, OperationError> {
+        shadow_report(&self.log, &self.lake_root)
     }
 }

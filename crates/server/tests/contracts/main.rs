@@ -8,3 +8,4 @@ mod openapi;
 mod rules_api;
 mod running;
 mod schema;
+mod shadow;

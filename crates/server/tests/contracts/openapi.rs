@@ -163,9 +163,15 @@ fn the_answers_of_a_service_are_as_described() {
     let schemas = Document::new(document.clone());
     let mut described = Described { running, document, schemas, seen: BTreeSet::new() };
 
-    for path in
-        ["/health/live", "/health/ready", "/metrics", "/v1/about", "/v1/openapi.json", "/v1/rules/sets"]
-    {
+    for path in [
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+        "/v1/about",
+        "/v1/openapi.json",
+        "/v1/rules/sets",
+        "/v1/rules/shadow",
+    ] {
         described.get(path, 200);
     }
     described.check("GET", "/health/ready", "/health/ready?role=cook", "", 400);

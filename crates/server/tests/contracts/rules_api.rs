@@ -85,10 +85,6 @@ fn rule_files_are_put_and_removed_while_it_runs() {
         assert_eq!(status, 200);
         rules
     };
-    eventually("the first set is in force", || in_force()["n"] == 1);
-    eventually("it is on both", || {
-        in_force()["partitions"].as_array().unwrap().iter().all(|partition| partition["n"] == 1)
-    });
     let first = in_force();
     let level = running.rules_folder().join("level.toml").display().to_string();
     assert_eq!(first["rules"][0]["place"], format!("{level}:3"));
@@ -188,4 +184,20 @@ fn the_commands_put_list_and_remove() {
     eventually("the rule is gone", || running.get("/v1/rules").1["rules"].as_array().unwrap().len() == 1);
     let sets = running.command(&["rules", "sets", "--format", "text"]);
     assert!(sets.stdout.lines().any(|line| line.contains(" now ")), "{}", sets.stdout);
+}
+
+#[test]
+fn a_rule_that_no_registered_device_matches_is_told() {
+    let running = Running::with_registry(
+        &[("level.toml", LEVEL), ("pressure.toml", PRESSURE)],
+        &[("devices.csv", "device_id,domain\nm-1,drainage\n")],
+    );
+    let checked = running.command(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(
+        checked.stderr.contains("pressure.toml:7:9: a `where` that matches no registered device"),
+        "{}",
+        checked.stderr
+    );
+    assert!(checked.stderr.contains("pressure.toml:6:9: "), "the metric is not known: {}", checked.stderr);
 }

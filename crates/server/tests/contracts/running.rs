@@ -39,14 +39,23 @@ fn free_address() -> SocketAddr {
 impl Running {
     /// Starts with these rule files, given as (name, text).
     pub fn start(rules: &[(&str, &str)]) -> Self {
+        Self::with_registry(rules, &[])
+    }
+
+    /// The same with files of a registry.
+    pub fn with_registry(rules: &[(&str, &str)], registry: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let folder = directory.path().join("rules");
-        std::fs::create_dir(&folder).unwrap();
-        for (name, text) in rules {
-            std::fs::write(folder.join(name), text).unwrap();
-        }
+        let put = |folder: &str, files: &[(&str, &str)]| {
+            let folder = directory.path().join(folder);
+            std::fs::create_dir(&folder).unwrap();
+            for (name, text) in files {
+                std::fs::write(folder.join(name), text).unwrap();
+            }
+            folder
+        };
+        let (folder, registry_folder) = (put("rules", rules), put("registry", registry));
         let (admin, mqtt) = (free_address(), free_address());
-        let settings = vec![
+        let mut settings = vec![
             format!("data_dir={:?}", directory.path().join("data").display().to_string()),
             format!("rules.paths=[{:?}]", folder.display().to_string()),
             format!("admin.listen={admin}"),
@@ -55,6 +64,9 @@ impl Running {
             "log.partitions=2".to_owned(),
             "lake.roll_age=200ms".to_owned(),
         ];
+        if !registry.is_empty() {
+            settings.push(format!("registry.path={:?}", registry_folder.display().to_string()));
+        }
         let mut running = Running { directory, settings, admin, mqtt, service: None };
         running.restart();
         running
@@ -64,6 +76,11 @@ impl Running {
         self.stop();
         self.service = Some(Service::start(&self.config(), &Role::ALL).unwrap());
         eventually("the service is ready", || self.get("/health/ready").0 == 200);
+        // What is read before that is not known to the rules.
+        eventually("a rule set is in force on both log partitions", || {
+            let partitions = self.get("/v1/rules").1["partitions"].as_array().cloned().unwrap_or_default();
+            partitions.len() == 2 && partitions.iter().all(|partition| partition["n"].is_u64())
+        });
     }
 
     pub fn stop(&mut self) {
