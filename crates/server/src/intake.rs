@@ -119,21 +119,28 @@ impl<A: Appender> LogWriter<A> {
 }
 
 impl<A: Appender + 'static> Intake for PipelineIntake<A> {
-    fn push(&mut self, message: &RawMessage<'_>) {
+    fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason> {
         let writer = &mut self.writer;
         match self.decoder.current().decode(message) {
-            Outcome::Rejected(rejection) => writer.dead_letter(message, Some(&rejection), &[]),
+            Outcome::Rejected(rejection) => {
+                writer.dead_letter(message, Some(&rejection), &[]);
+                Some(rejection.reason)
+            }
             Outcome::Decoded(decoded) => {
                 let mut refused = Vec::new();
+                let mut has_telemetry = false;
                 for child in decoded.telemetry() {
-                    if let Err(rejection) = writer.telemetry(child.device_id, child.record) {
-                        refused.push((child.index, rejection));
+                    match writer.telemetry(child.device_id, child.record) {
+                        Ok(()) => has_telemetry = true,
+                        Err(rejection) => refused.push((child.index, rejection)),
                     }
                 }
-                if !decoded.rejected().is_empty() || !refused.is_empty() {
-                    refused.extend(decoded.rejected().iter().cloned());
-                    writer.dead_letter(message, None, &refused);
+                if decoded.rejected().is_empty() && refused.is_empty() {
+                    return None;
                 }
+                refused.extend(decoded.rejected().iter().cloned());
+                writer.dead_letter(message, None, &refused);
+                refused.first().filter(|_| !has_telemetry).map(|(_, rejection)| rejection.reason)
             }
         }
     }
