@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use crate::matching::{Matching, ProfileId};
 use crate::metrics::Metrics;
+use crate::plan::{Edge, Plan, PlanId};
 use crate::prepared::{NamedMetric, PreparedRule, PreparedRules};
 use crate::reading::MetricId;
 use crate::rule_set::RuleSet;
@@ -16,9 +17,6 @@ use crate::series::View;
 use crate::states::RuleId;
 
 pub(crate) use crate::prepared::Shape;
-
-/// Number of a plan.
-pub(crate) type PlanId = u32;
 
 /// One rule, ready to be evaluated: as it is prepared, with the numbers that the evaluator has for its metrics.
 #[derive(Debug)]
@@ -36,46 +34,6 @@ impl Deref for CompiledRule {
 
     fn deref(&self) -> &PreparedRule {
         &self.prepared
-    }
-}
-
-/// One end of one interval of one rule's raise set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub(crate) start: f64,
-    pub(crate) end: f64,
-    pub(crate) rule: RuleId,
-}
-
-/// The rules that name one metric and match the devices of one profile.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    /// Intervals of band rules by their start.
-    pub(crate) starts: Vec<Edge>,
-    /// The same by their end.
-    pub(crate) ends: Vec<Edge>,
-    /// Rules of the general shape, rising.
-    pub(crate) generals: Vec<RuleId>,
-    /// The windows over the metric that these look at.
-    pub(crate) windows: Vec<(WindowKind, i64)>,
-}
-
-impl Plan {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.starts.is_empty() && self.generals.is_empty()
-    }
-
-    /// The intervals that hold `value`; where `quiet` held the value before it, those that did not hold that one suffice.
-    pub(crate) fn begun(&self, quiet: Option<(f64, f64)>, value: f64) -> impl Iterator<Item = Edge> {
-        let upto = |value| self.starts.partition_point(|edge| edge.start <= value);
-        let from = |value| self.ends.partition_point(|edge| edge.end < value);
-        let edges = match quiet {
-            None => &self.starts[..upto(value)],
-            Some((_, high)) if value > high => &self.starts[upto(high)..upto(value)],
-            Some((low, _)) if value < low => &self.ends[from(value)..from(low)],
-            Some(_) => &[],
-        };
-        edges.iter().copied().filter(move |edge| edge.start <= value && value <= edge.end)
     }
 }
 
@@ -194,7 +152,8 @@ impl CompiledRules {
     }
 
     fn make_plan(&self, profile: ProfileId, metric: MetricId) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan::new(profile);
+        let mut edges = Vec::new();
         let Some(named) = self.named(metric) else {
             return plan;
         };
@@ -203,7 +162,7 @@ impl CompiledRules {
         for id in rules.flatten().copied() {
             match &self.get(id).shape {
                 Shape::Band { raise, .. } => {
-                    plan.starts.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
+                    edges.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
                 }
                 Shape::General { .. } => {
                     plan.generals.push(id);
@@ -219,9 +178,7 @@ impl CompiledRules {
         plan.generals.sort_unstable();
         plan.windows.sort_unstable();
         plan.windows.dedup();
-        plan.ends = plan.starts.clone();
-        plan.starts.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.rule.cmp(&b.rule)));
-        plan.ends.sort_by(|a, b| a.end.total_cmp(&b.end).then(a.rule.cmp(&b.rule)));
+        plan.set_edges(edges);
         plan
     }
 }

@@ -24,6 +24,7 @@ mod matching;
 mod meaning_reader;
 mod metrics;
 mod placing;
+mod plan;
 mod prepared;
 mod quiet;
 mod reading;
