@@ -5,6 +5,8 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use model::registry::{MetricMapping, RegisteredDevice, Registry};
 
+use crate::local_zone::LocalZone;
+
 /// What happens to a message of a device that the registry does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strangers {
@@ -22,6 +24,8 @@ pub struct KnownDevices {
     by_external_id: HashMap<Box<str>, Box<str>>,
     /// The mappings of each model that has some.
     models: Vec<HashMap<Box<str>, MetricMapping>>,
+    /// Those that devices name.
+    zones: Vec<LocalZone>,
     strangers: Strangers,
 }
 
@@ -32,6 +36,8 @@ struct KnownDevice {
     model: Option<u32>,
     /// Its own, else its asset's: WGS-84 degrees, latitude and longitude.
     position: Option<(f64, f64)>,
+    /// Index among the zones.
+    zone: Option<u32>,
 }
 
 /// A device of the registry, as a message needs it.
@@ -40,6 +46,8 @@ pub(crate) struct Known<'k> {
     pub id: &'k str,
     pub device: &'k RegisteredDevice,
     pub position: Option<(f64, f64)>,
+    /// Where its wall clock is, if the registry says.
+    pub zone: Option<&'k LocalZone>,
     metrics: Option<&'k HashMap<Box<str>, MetricMapping>>,
 }
 
@@ -53,11 +61,13 @@ impl KnownDevices {
                 |(sent, mapping): (&String, &MetricMapping)| (sent.as_str().into(), mapping.clone());
             models.push(model.metrics.iter().map(mapping).collect());
         }
+        let (zones, zone_at) = zones(registry);
         let known = |(id, device): (&String, &Arc<RegisteredDevice>)| {
             let of_asset = || registry.assets.get(&device.asset_id)?.place.position;
             let known = KnownDevice {
                 model: model_at.get(device.model.as_str()).copied(),
                 position: device.place.position.or_else(of_asset),
+                zone: zone_at.get(device.time_zone.as_str()).copied(),
                 device: device.clone(),
             };
             (id.as_str().into(), known)
@@ -66,6 +76,7 @@ impl KnownDevices {
             by_id: registry.devices.iter().map(known).collect(),
             by_external_id: external_ids(registry),
             models,
+            zones,
             strangers,
         }
     }
@@ -80,7 +91,8 @@ impl KnownDevices {
             None => self.by_id.get_key_value(self.by_external_id.get(sent)?)?,
         };
         let metrics = known.model.map(|at| &self.models[at as usize]);
-        Some(Known { id, device: &known.device, position: known.position, metrics })
+        let zone = known.zone.map(|at| &self.zones[at as usize]);
+        Some(Known { id, device: &known.device, position: known.position, zone, metrics })
     }
 
     pub(crate) fn strangers(&self) -> Strangers {
@@ -93,6 +105,21 @@ impl<'k> Known<'k> {
     pub(crate) fn mapping(&self, sent: &str) -> Option<&'k MetricMapping> {
         self.metrics?.get(sent)
     }
+}
+
+/// The zones that devices name, each once, and where each stands among them.
+fn zones(registry: &Registry) -> (Vec<LocalZone>, HashMap<&str, u32>) {
+    let mut zones = Vec::new();
+    let mut zone_at = HashMap::new();
+    for device in registry.devices.values().filter(|device| !device.time_zone.is_empty()) {
+        if !zone_at.contains_key(device.time_zone.as_str())
+            && let Some(zone) = LocalZone::find(&device.time_zone)
+        {
+            zone_at.insert(device.time_zone.as_str(), zones.len() as u32);
+            zones.push(zone);
+        }
+    }
+    (zones, zone_at)
 }
 
 /// External ids to device ids; one that two kinds give to two devices names none.

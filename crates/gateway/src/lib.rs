@@ -5,6 +5,7 @@
 
 pub mod alert_board;
 pub mod alert_publisher;
+pub mod coap;
 pub mod intake;
 pub mod mqtt;
 pub mod mqtt_endpoint;

@@ -48,6 +48,7 @@ mod speaking;
 mod states;
 mod taking;
 mod tree;
+mod warming;
 mod watching;
 mod window_function;
 mod windows;

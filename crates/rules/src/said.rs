@@ -88,8 +88,8 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         event,
         reason: said.reason.map(str::to_owned),
         device_id: said.device_id.to_owned(),
-        asset_id: non_empty(&episode.place.asset_id),
-        domain: episode.place.domain.to_string(),
+        asset_id: non_empty(episode.place.asset_id()),
+        domain: episode.place.domain().to_owned(),
         tenant: config.tenant.clone(),
         location: episode.location.map(|(latitude, longitude)| AlertLocation { latitude, longitude }),
         metric: match cause {

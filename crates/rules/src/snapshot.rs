@@ -127,7 +127,7 @@ impl Evaluator {
     pub(crate) fn read_devices(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
         for _ in 0..reader.u32()? {
             let id = reader.text()?;
-            let device = self.core.devices.add(id, Arc::new(read_place(reader)?));
+            let device = self.core.devices.add(id, read_place(reader)?);
             for _ in 0..reader.u32()? {
                 let metric = self.core.metric_of(reader.text()?);
                 let series = self.core.add_series(device, metric);
@@ -309,13 +309,9 @@ fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, Broken> {
 }
 
 pub(crate) fn write_place(out: &mut Writer, place: &Place) {
-    [&place.domain, &place.asset_id, &place.gateway_id].into_iter().for_each(|text| out.text(text));
+    [place.domain(), place.asset_id(), place.gateway_id()].into_iter().for_each(|text| out.text(text));
 }
 
 pub(crate) fn read_place(reader: &mut Reader<'_>) -> Result<Place, Broken> {
-    Ok(Place {
-        domain: reader.text()?.into(),
-        asset_id: reader.text()?.into(),
-        gateway_id: reader.text()?.into(),
-    })
+    Ok(Place::new(reader.text()?, reader.text()?, reader.text()?))
 }

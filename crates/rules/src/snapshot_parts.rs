@@ -1,7 +1,5 @@
 //! The parts of a snapshot that rules of some kinds only need: episodes, windows, counted hits, watches.
 
-use std::sync::Arc;
-
 use crate::compiled::Shape;
 use crate::condition::Value;
 use crate::dead_man::{Alive, Watch};
@@ -43,7 +41,7 @@ impl Evaluator {
                 _ => return Err(Broken),
             },
             evidence: reader.list(|reader| self.read_reading(reader))?,
-            place: Arc::new(read_place(reader)?),
+            place: read_place(reader)?,
             location: reader.option(read_location)?,
             started_us: reader.i64()?,
             raised_us: reader.option(Reader::i64)?,

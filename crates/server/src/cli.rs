@@ -14,6 +14,7 @@ mod dead_letters;
 mod decode;
 mod demo;
 mod deployment;
+mod dialects;
 mod explain;
 mod failure;
 mod lake;
@@ -69,6 +70,8 @@ enum Command {
     Check(check::CheckArgs),
     /// What would become of a payload: the envelope as JSON, or the rejection with its reason (exit code 1)
     Decode(decode::DecodeArgs),
+    /// Which payloads are understood, on which topics, and how well each is known
+    Dialects(dialects::DialectsArgs),
     /// A city of sensors over real MQTT, with a count of what was acknowledged
     Simulate(simulate::SimulateArgs),
     /// What stands in the lake, and the proof that nothing is missing or there twice
@@ -113,6 +116,7 @@ impl Command {
             Command::Run(args) => args.run(environment),
             Command::Check(args) => args.run(environment),
             Command::Decode(args) => args.run(environment),
+            Command::Dialects(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Lake(command) => command.run(environment),
             Command::Log(command) => command.run(environment),

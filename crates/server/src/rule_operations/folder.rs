@@ -67,9 +67,8 @@ impl RuleFolder {
             None => {}
         }
         files.sort();
-        let registry = RegistryFiles::new(self.registry_path.clone(), self.catalog.0.clone())
-            .read()
-            .map_err(|error| refused(&error))?;
+        let registry = RegistryFiles::new(self.registry_path.clone(), self.catalog.0.clone()).read();
+        let registry = registry.map_err(|error| refused(&error))?;
         let loaded =
             load_rules(&files, self.catalog.as_ref(), &registry, &self.time_zone).map_err(|diagnostics| {
                 let words = format!("the rules do not load: {} errors", diagnostics.len());
