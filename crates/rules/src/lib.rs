@@ -14,6 +14,7 @@ mod duration;
 mod evaluation;
 mod evaluator;
 mod exact_sum;
+mod firing;
 mod in_place;
 mod inspect;
 mod intervals;

@@ -109,6 +109,7 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         shadow: meaning.shadow,
         suppressed_by: None,
         silenced_by: None,
+        people: Vec::new(),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::listening;
 use crate::operations::{About, Operations};
 use crate::rule_operations::RuleOperations;
 
+mod alert_routes;
 mod answer;
 mod openapi;
 mod routes;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod alert_commands;
 mod alerts;
 mod backtest;
 mod check;

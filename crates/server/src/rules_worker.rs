@@ -4,6 +4,7 @@
 //! the log and, directly, to the subscribers of this process.
 
 mod answering;
+mod commands;
 mod counting;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ use crate::rule_questions::AskedRules;
 use crate::rule_sets::{Newest, RuleSets};
 use crate::rules_partition::{RulesPartition, Said, StandStill};
 use crate::rules_recovery::{Recovered, Recovery, RecoverySources};
-use crate::rules_snapshot::SnapshotHead;
+use crate::rules_snapshot::SaidPositions;
 use crate::state_store::StateStore;
 
 /// Longest wait for records, so that ticks, snapshots and current states are on time.
@@ -69,6 +70,9 @@ pub struct RulesWorkerParts {
 pub struct RulesWorker<L: Log> {
     log: L,
     reader: L::Reader,
+    /// Of `alerts.commands.v1`.
+    commands: L::Reader,
+    commands_due: Instant,
     outbox: AlertOutbox<L::Appender>,
     parts: RulesWorkerParts,
     config: RulesWorkerConfig,
@@ -103,6 +107,8 @@ impl<L: Log> RulesWorker<L> {
         let now = Instant::now();
         Ok(RulesWorker {
             reader: log.group_reader(Consumer::Rules)?,
+            commands: log.reader(Topic::AlertCommands, &[])?,
+            commands_due: now,
             outbox,
             rule_sets: RuleSets::new(parts.store.clone()),
             loader,
@@ -155,6 +161,7 @@ impl<L: Log> RulesWorker<L> {
         self.go_live()?;
         self.tick()?;
         let now = Instant::now();
+        self.take_commands(now)?;
         if now >= self.snapshot_due {
             self.snapshot_due = now + self.config.snapshot_interval;
             self.snapshot_all()?;
@@ -234,6 +241,7 @@ impl<L: Log> RulesWorker<L> {
             self.partitions.remove(partition);
             self.recoveries.remove(partition);
             self.standing.remove(partition);
+            self.commands.stop(*partition)?;
             self.parts.health.forget(&component(*partition), Role::Rules);
         }
         Ok(())
@@ -244,6 +252,7 @@ impl<L: Log> RulesWorker<L> {
         self.partitions.remove(&partition);
         self.standing.insert(partition, Instant::now() + RETRY_AFTER);
         self.parts.health.set(&component(partition), Role::Rules, Some(cause.to_string()));
+        self.commands.stop(partition)?;
         self.reader.stop(partition)
     }
 
@@ -274,7 +283,7 @@ impl<L: Log> RulesWorker<L> {
             self.fail_at("before_alert");
             self.outbox.say(partition, alert)?;
             if !alert.shadow {
-                self.parts.stream.say(alert);
+                self.parts.stream.say(partition, alert);
             }
         }
         if !said.alerts.is_empty() {
@@ -287,10 +296,12 @@ impl<L: Log> RulesWorker<L> {
 
     /// Partitions that reached the log's end become live; once all are, alerts are served and the rule files count.
     fn go_live(&mut self) -> Result<(), log::Error> {
+        let mut became_live = Vec::new();
         for (partition, state) in &mut self.partitions {
             if state.is_live() || state.position() < self.reader.end(*partition)? {
                 continue;
             }
+            became_live.push(*partition);
             for current in state.become_live() {
                 self.outbox.current(&current)?;
             }
@@ -298,6 +309,7 @@ impl<L: Log> RulesWorker<L> {
             info!(partition, position = state.position(), "rules partition is live");
             self.parts.health.set(&component(*partition), Role::Rules, None);
         }
+        became_live.into_iter().try_for_each(|partition| self.start_commands(partition))?;
         let is_live = !self.partitions.is_empty()
             && self.standing.is_empty()
             && self.recoveries.is_empty()
@@ -414,11 +426,11 @@ impl<L: Log> RulesWorker<L> {
             if let Some(failpoint) = &self.parts.failpoint {
                 failpoint("before_snapshot");
             }
-            let head = SnapshotHead {
-                alerts_position: self.log.offsets(Topic::Alerts, *partition)?.end,
-                shadow_position: self.log.offsets(Topic::AlertsShadow, *partition)?.end,
+            let said = SaidPositions {
+                alerts: self.log.offsets(Topic::Alerts, *partition)?.end,
+                shadow: self.log.offsets(Topic::AlertsShadow, *partition)?.end,
             };
-            match state.snapshot(&self.parts.store, self.log.log_id(), &head) {
+            match state.snapshot(&self.parts.store, self.log.log_id(), said) {
                 Ok(oldest) => {
                     self.parts.health.set("state", Role::Rules, None);
                     self.log.release(Consumer::Rules, *partition, oldest)?;

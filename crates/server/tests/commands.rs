@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 27] = [
+    let commands: [&[&str]; 30] = [
         &[],
         &["demo"],
         &["run"],
@@ -63,6 +63,9 @@ fn every_command_has_help() {
         &["alerts", "list"],
         &["alerts", "watch"],
         &["alerts", "explain"],
+        &["alerts", "acknowledge"],
+        &["alerts", "comment"],
+        &["alerts", "silence"],
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],

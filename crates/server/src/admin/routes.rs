@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::AdminState;
+use super::alert_routes;
 use super::answer::Refusal;
 use super::openapi::openapi;
 use super::rule_routes;
@@ -27,6 +28,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/watch", get(watch_alerts))
         .route("/v1/alerts/{alert_id}", get(alert_events))
+        .merge(alert_routes::routes())
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/dead-letters/{partition}/{offset}", get(dead_letter))
         .route("/v1/dead-letters/{partition}/{offset}/redrive", post(redrive))
@@ -149,7 +151,7 @@ async fn describe_lake(State(state): State<AdminState>) -> Result<Json<LakeDescr
 }
 
 /// Asks on a thread that may block.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     state: AdminState,
     question: impl FnOnce(&dyn Operations) -> Result<T, OperationError> + Send + 'static,
 ) -> Result<Json<T>, Refusal> {

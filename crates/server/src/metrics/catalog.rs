@@ -25,7 +25,11 @@ pub const METRICS: &[Metric] = &[
         "source",
         "Messages received, counted in children: received = logged + dead_lettered + refused + in_flight + abandoned.",
     ),
-    counter("urban_neuron_logged_messages_total", "source", "Messages that became durable telemetry."),
+    counter(
+        "urban_neuron_logged_messages_total",
+        "source",
+        "Messages that became durable: telemetry, and commands on alerts.",
+    ),
     counter(
         "urban_neuron_dead_lettered_messages_total",
         "source",
@@ -231,6 +235,11 @@ pub const METRICS: &[Metric] = &[
         "urban_neuron_shadow_alerts_total",
         "event, severity",
         "Alert events of shadow rules, said on alerts.shadow.v1 only.",
+    ),
+    counter(
+        "urban_neuron_alert_commands_total",
+        "outcome",
+        "People's commands on alerts, by what became of them: done, repeat, passed_on to their log partition, refused.",
     ),
     histogram(
         "urban_neuron_sensor_to_alert_seconds",

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{LogDescription, OperationError, Operations};
+use crate::alert_command::CommandDraft;
 use crate::config::{AdminSection, Secret};
 use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
 use crate::health::Role;
@@ -99,9 +100,10 @@ impl RemoteOperations {
             ErrorAnswer { error, diagnostics: Vec::new() }
         });
         Err(match status.as_u16() {
+            400 => OperationError::Invalid(words),
             404 => OperationError::NotFound(words),
             409 => OperationError::Refused(words),
-            422 => OperationError::Invalid { words, diagnostics },
+            422 => OperationError::BrokenRules { words, diagnostics },
             _ => OperationError::Admin(format!("{}: {status}: {words}", self.base)),
         })
     }
@@ -139,6 +141,17 @@ impl Operations for RemoteOperations {
 
     fn alert_events(&self, alert_id: &str) -> Result<Vec<Alert>, OperationError> {
         self.get(&format!("/v1/alerts/{alert_id}"))
+    }
+
+    fn command(&self, draft: CommandDraft) -> Result<Alert, OperationError> {
+        let missing = |field: &str| OperationError::Invalid(format!("{field}: is missing"));
+        let alert_id = draft.alert_id.as_deref().ok_or_else(|| missing("alert_id"))?;
+        let kind = draft.command.ok_or_else(|| missing("command"))?;
+        let request = self.agent.post(format!("{}/v1/alerts/{alert_id}/{}", self.base, kind.name()));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let body = serde_json::to_vec(&draft).map_err(|error| self.failed(&error))?;
+        let request = self.authorized(request).header("Content-Type", "application/json");
+        self.answer(request.send(&body))
     }
 
     fn watch(&self, each: &mut dyn FnMut(Option<Alert>) -> ControlFlow<()>) -> Result<(), OperationError> {

@@ -64,8 +64,10 @@ impl Gateway {
         parts: &Shared,
         decoders: &Decoders,
     ) -> anyhow::Result<Self> {
-        let source =
-            |account| PipelineSource::new(log.clone(), account, decoders.clone(), parts.clock.clone());
+        let source = |account| {
+            let (clock, alerts) = (parts.clock.clone(), parts.stream.clone());
+            PipelineSource::new(log.clone(), account, decoders.clone(), clock, alerts)
+        };
         let mut gateway = Gateway::default();
         if engine_configs::has_endpoint(config) {
             let endpoint = MqttEndpoint::start(

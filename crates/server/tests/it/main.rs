@@ -12,6 +12,7 @@ mod honest_client;
 mod kafka_broker;
 mod lake_rows;
 mod oracle;
+mod people;
 mod readers;
 mod registry;
 mod shadow;
