@@ -170,6 +170,11 @@ impl Decoder {
         })
     }
 
+    /// The names of the dialects that a message is of: one at most.
+    pub fn recognized(message: &RawMessage<'_>) -> impl Iterator<Item = &'static str> {
+        DIALECTS.iter().filter(|dialect| (dialect.recognizes)(message)).map(|dialect| dialect.name)
+    }
+
     fn decode_with(
         &mut self,
         dialect: &'static Dialect,
@@ -178,6 +183,9 @@ impl Decoder {
     ) -> Outcome<'_> {
         let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
         let mut decoded = (dialect.decode)(message, &mut sink);
+        if decoded.is_ok() && sink.is_untouched() {
+            decoded = Err(Rejection::new(Reason::NoReadings, "the message says nothing of any device"));
+        }
         if message.is_will
             && (decoded.is_err() || self.buffers.children.is_empty())
             && let Some(device) = (dialect.device)(message.topic)

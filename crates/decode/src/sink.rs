@@ -101,6 +101,11 @@ impl<'s> Sink<'s> {
         Ok(())
     }
 
+    /// Not even a refused child has come.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.index == 0
+    }
+
     fn next_index(&mut self) -> Result<u32, Rejection> {
         if self.index >= CHILDREN_MAX {
             return Err(Rejection::new(
