@@ -66,6 +66,7 @@ pub(crate) const DIALECTS: &[&Dialect] = &[
     &dialects::alink::DIALECT,
     &dialects::onenet_device::DIALECT,
     &dialects::homie::DIALECT,
+    &dialects::hj212::DIALECT,
 ];
 
 /// A dialect by its name.

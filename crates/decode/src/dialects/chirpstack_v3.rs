@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use model::{RawMessage, Rejection};
 
 use super::chirpstack::{self, Event, Receiver, Topic};
+use super::digits;
 use super::json_fields::{self, elements, integer, members, number, rfc3339, skip};
+use crate::base64;
 use crate::dialect::{Certainty, Dialect};
 use crate::json::{JsonReader, JsonToken};
 use crate::sink::Sink;
@@ -92,12 +94,20 @@ fn member<'a>(
     Ok(())
 }
 
+/// An EUI in hex, which one of the marshalers writes in base64.
+fn hex_eui(eui: Cow<'_, str>) -> Cow<'_, str> {
+    match base64::decode(eui.as_bytes()) {
+        Some(bytes) if bytes.len() == 8 && eui.len() != 16 => digits::hex_text(bytes).into(),
+        _ => eui,
+    }
+}
+
 fn receiver<'a>(reader: &mut JsonReader<'a>) -> Result<Receiver<'a>, Rejection> {
     let mut receiver = Receiver::default();
     members(reader, |reader, key, token| {
         match (&*key, token) {
             ("gatewayID", token @ JsonToken::Text(_)) => {
-                receiver.gateway_id = json_fields::text(token).unwrap_or_default()
+                receiver.gateway_id = hex_eui(json_fields::text(token).unwrap_or_default())
             }
             ("time", token) => receiver.time_us = rfc3339(&token),
             ("rssi", token) => receiver.rssi = number(&token),

@@ -4,7 +4,7 @@
 use model::proto::Kind;
 use model::{RawMessage, Reason, Rejection};
 
-use super::flat_json;
+use super::{digits, flat_json};
 use crate::dialect::{Certainty, Dialect};
 use crate::draft::{Draft, DraftReading, DraftValue};
 use crate::sink::Sink;
@@ -67,16 +67,10 @@ fn decode(message: &RawMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection
 
 /// An integer, a float or a boolean by its form; the type that `$datatype` says stands on another topic.
 fn value(text: &str) -> DraftValue<'_> {
-    let is_number = text
-        .strip_prefix('-')
-        .unwrap_or(text)
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
     match text {
         "true" => DraftValue::Boolean(true),
         "false" => DraftValue::Boolean(false),
-        _ if is_number && text.parse::<f64>().is_ok() => flat_json::number(text),
-        _ => DraftValue::Text(text.into()),
+        _ => digits::number_or_text(text),
     }
 }
 

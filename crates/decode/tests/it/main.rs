@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests end where they fail")]
 
 mod flat_json;
+mod frames;
 mod hostile;
 mod identity;
 mod json_dialects;
