@@ -12,6 +12,7 @@ use crate::draft::{Draft, DraftReading, DraftValue};
 use crate::known_devices::KnownDevices;
 use crate::local_zone::LocalZone;
 use crate::sink::{Buffers, Redrive, Sink};
+use crate::sparkplug_sessions::SparkplugSessions;
 
 /// What a decoder is made of.
 #[derive(Clone, Debug)]
@@ -119,6 +120,7 @@ impl Decoder {
                 readings: Vec::new(),
                 devices: Arc::default(),
                 time_zone: config.time_zone,
+                sparkplug: SparkplugSessions::default(),
             },
         }
     }
@@ -157,6 +159,14 @@ impl Decoder {
             Some(dialect) => self.decode_with(dialect, message, Some(Redrive { dead_letter, only })),
             None => Outcome::Rejected(unknown(message)),
         }
+    }
+
+    /// The edge nodes of Sparkplug of which something was missed, as (group, node): the adapter asks each for its births by
+    /// `Node Control/Rebirth`. Each is given once until it was born again.
+    pub fn take_sparkplug_rebirths(&mut self) -> Vec<(String, String)> {
+        let parted =
+            |node: Box<str>| node.split_once('/').map(|(group, node)| (group.to_owned(), node.to_owned()));
+        self.buffers.sparkplug.take_rebirths().filter_map(parted).collect()
     }
 
     /// All dialects.

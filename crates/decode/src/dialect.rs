@@ -57,6 +57,7 @@ pub(crate) const DIALECTS: &[&Dialect] = &[
     &dialects::envelope::DIALECT,
     &dialects::status::DIALECT,
     &dialects::chirpstack_json::DIALECT,
+    &dialects::chirpstack_protobuf::DIALECT,
     &dialects::chirpstack_v3::DIALECT,
     &dialects::tts::DIALECT,
     &dialects::zigbee2mqtt::DIALECT,
@@ -66,6 +67,7 @@ pub(crate) const DIALECTS: &[&Dialect] = &[
     &dialects::alink::DIALECT,
     &dialects::onenet_device::DIALECT,
     &dialects::homie::DIALECT,
+    &dialects::sparkplug::DIALECT,
     &dialects::hj212::DIALECT,
 ];
 

@@ -3,6 +3,7 @@
 pub(crate) mod alink;
 pub(crate) mod chirpstack;
 pub(crate) mod chirpstack_json;
+pub(crate) mod chirpstack_protobuf;
 pub(crate) mod chirpstack_v3;
 pub(crate) mod digits;
 pub(crate) mod envelope;
@@ -19,6 +20,8 @@ pub(crate) mod own_topic;
 pub(crate) mod senml;
 pub(crate) mod senml_cbor;
 pub(crate) mod senml_json;
+pub(crate) mod sparkplug;
+pub(crate) mod sparkplug_metric;
 pub(crate) mod status;
 pub(crate) mod tasmota;
 pub(crate) mod thing_model;

@@ -18,9 +18,11 @@ mod known_devices;
 mod local_zone;
 mod normalize;
 mod sink;
+mod sparkplug_sessions;
 
 pub use decoder::{Child, Decoded, Decoder, DecoderConfig, DialectInfo, Outcome, UnknownDialect};
 pub use dialect::Certainty;
 pub use known_devices::{KnownDevices, Strangers};
 pub use local_zone::LocalZone;
 pub use sink::{CHILDREN_MAX, READINGS_MAX, TEXT_BYTES_MAX};
+pub use sparkplug_sessions::{SPARKPLUG_METRICS_MAX, SPARKPLUG_NODES_MAX};

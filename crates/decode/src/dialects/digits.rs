@@ -39,6 +39,17 @@ pub(super) fn hex_text(bytes: impl IntoIterator<Item = u8>) -> String {
     text
 }
 
+/// The double that is written as the float is: 0.1 rather than 0.10000000149011612.
+pub(super) fn shortest(value: f32) -> f64 {
+    // What is exact in eighths is written alike in both widths, as far as a float is exact at all.
+    let wide = f64::from(value);
+    if wide.abs() < 65_536.0 && (wide * 8.0).fract() == 0.0 {
+        wide
+    } else {
+        value.to_string().parse().unwrap_or(wide)
+    }
+}
+
 /// `number / 10^decimals`, one rounding.
 pub(super) fn scaled(number: i64, decimals: u32) -> DraftValue<'static> {
     match decimals {

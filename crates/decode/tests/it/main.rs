@@ -11,6 +11,7 @@ mod own_topics;
 mod pages;
 mod registered;
 mod senml;
+mod sparkplug;
 
 use std::sync::Arc;
 
