@@ -46,7 +46,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 23] = [
+    pub const ALL: [Reason; 25] = [
         Reason::UnknownDialect,
         Reason::EmptyPayload,
         Reason::PayloadTooLarge,
