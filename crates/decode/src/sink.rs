@@ -107,6 +107,11 @@ impl<'s> Sink<'s> {
         &mut self.buffers.sparkplug
     }
 
+    /// The names for which the model of a device says what they mean.
+    pub(crate) fn model_names(&self, device_id: &str) -> impl Iterator<Item = &str> {
+        self.buffers.devices.find(device_id).into_iter().flat_map(|known| known.names())
+    }
+
     /// Not even a refused child has come.
     pub(crate) fn is_untouched(&self) -> bool {
         self.index == 0
