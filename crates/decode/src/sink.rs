@@ -148,10 +148,7 @@ impl<'s> Sink<'s> {
             return Err(Rejection::new(Reason::UnregisteredDevice, what));
         }
         let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
-        let zone = draft
-            .has_local_times
-            .then(|| known.and_then(|known| known.zone))
-            .map(|known| known.unwrap_or(time_zone));
+        let zone = draft.has_local_times.then(|| known.and_then(|known| known.zone).unwrap_or(time_zone));
         let decide = |claim: Option<DraftTime>| {
             let in_utc = |claim: DraftTime| match zone {
                 Some(zone) => DraftTime { at_us: zone.to_utc_us(claim.at_us), ..claim },
@@ -186,8 +183,7 @@ impl<'s> Sink<'s> {
                 ]),
                 codec: self.dialect.name,
                 codec_version: self.dialect.version,
-                is_time_zone_assumed: claim.is_some()
-                    && zone.is_some_and(|zone| std::ptr::eq(zone, time_zone)),
+                is_time_zone_assumed: claim.and(zone).is_some_and(|zone| std::ptr::eq(zone, time_zone)),
             },
         };
         let readings = draft.readings.iter().map(|reading| {
