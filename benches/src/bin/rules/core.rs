@@ -104,7 +104,7 @@ fn bare_tests(order: &[u32], values: &[f64]) -> f64 {
     for turn in 0..TURNS as i64 {
         for (series, value) in order.iter().zip(values) {
             let (low, high, newest_us, due_us) = &mut entries[*series as usize];
-            if low <= value && value <= high && *newest_us <= turn && turn < *due_us {
+            if (*low..=*high).contains(value) && *newest_us <= turn && turn < *due_us {
                 *newest_us = turn;
             }
         }
