@@ -121,16 +121,16 @@ struct Proposing {
 
 impl Proposing {
     fn serve(&mut self, request: Request) -> Proposed {
-        match request {
+        match &request {
             Request::Look => self.look(),
-            Request::Propose { may_return } => self.propose(may_return),
-            Request::Reload { answer } => {
-                self.propose(true);
-                // Who asked may have gone: nobody misses the answer then.
-                answer.try_send(self.outcome()).ok();
-            }
+            Request::Propose { may_return } => self.propose(*may_return),
+            Request::Reload { .. } => self.propose(true),
         }
         self.open_newest();
+        if let Request::Reload { answer } = request {
+            // Who asked may have gone: nobody misses the answer then.
+            answer.try_send(self.outcome()).ok();
+        }
         let places = self.loader.places().map(|(digest, places)| (digest.to_owned(), Arc::clone(places)));
         Proposed { newest: self.newest.clone(), places }
     }
