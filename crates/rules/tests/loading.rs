@@ -350,9 +350,8 @@ fn a_hundred_thousand_rules_in_one_file_load() {
     let mut text = String::new();
     for n in 0..100_000 {
         text.push_str(&format!(
-            "[[rule]]\nid = \"rule-{n}\"\ntitle = \"t\"\nseverity = \"info\"\nwhen = \"water_level > {} cm and rain > {}\"\nfor = \"60s\"\nwhere = \"device_id = 'manhole-{n}'\"\n\n",
+            "[[rule]]\nid = \"rule-{n}\"\ntitle = \"t\"\nseverity = \"info\"\nwhen = \"rain > {}\"\n",
             n % 500,
-            n % 7,
         ));
     }
     let started = std::time::Instant::now();
@@ -360,5 +359,5 @@ fn a_hundred_thousand_rules_in_one_file_load() {
         RuleSource::load(&[("many.toml".into(), text)], &SmallCatalog, &LoadOptions::default()).unwrap();
     println!("100,000 rules loaded in {:?}", started.elapsed());
     assert_eq!(loaded.rule_set.len(), 100_000);
-    assert_eq!(loaded.places["rule-99999"], "many.toml:799994");
+    assert_eq!(loaded.places["rule-99999"], "many.toml:499997");
 }

@@ -41,6 +41,7 @@ pub mod rule_cases;
 pub mod rule_files;
 pub mod rule_loader;
 pub mod rule_operations;
+pub mod rule_proposer;
 pub mod rule_questions;
 pub mod rule_sets;
 pub mod rules_partition;

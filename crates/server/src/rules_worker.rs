@@ -23,7 +23,8 @@ use crate::alert_stream::AlertStream;
 use crate::clock::wall_us;
 use crate::health::{Health, Role};
 use crate::pipeline_stats::PipelineStats;
-use crate::rule_loader::RuleLoader;
+use crate::rule_loader::RulePlaces;
+use crate::rule_proposer::{Proposed, RuleProposer};
 use crate::rule_questions::AskedRules;
 use crate::rule_sets::{Newest, RuleSets};
 use crate::rules_partition::{RulesPartition, Said, StandStill};
@@ -77,7 +78,9 @@ pub struct RulesWorker<L: Log> {
     parts: RulesWorkerParts,
     config: RulesWorkerConfig,
     rule_sets: RuleSets,
-    loader: RuleLoader,
+    proposer: RuleProposer,
+    /// Where the rules of the files stand, by the digest of their set.
+    places: Option<(String, Arc<RulePlaces>)>,
     questions: Option<AskedRules>,
     partitions: BTreeMap<u32, RulesPartition>,
     recoveries: BTreeMap<u32, Recovery>,
@@ -94,13 +97,16 @@ pub struct RulesWorker<L: Log> {
 }
 
 impl<L: Log> RulesWorker<L> {
+    /// `rule_sets` are those that `proposer` makes.
+    ///
     /// # Errors
     /// The log cannot be reached.
     pub fn new(
         log: L,
         parts: RulesWorkerParts,
         config: RulesWorkerConfig,
-        loader: RuleLoader,
+        rule_sets: RuleSets,
+        proposer: RuleProposer,
     ) -> Result<Self, log::Error> {
         let worker = std::thread::current();
         let outbox = AlertOutbox::new(log.appender(Arc::new(move || worker.unpark()))?);
@@ -110,8 +116,9 @@ impl<L: Log> RulesWorker<L> {
             commands: log.reader(Topic::AlertCommands, &[])?,
             commands_due: now,
             outbox,
-            rule_sets: RuleSets::new(parts.store.clone()),
-            loader,
+            rule_sets,
+            proposer,
+            places: None,
             questions: None,
             partitions: BTreeMap::new(),
             recoveries: BTreeMap::new(),
@@ -142,7 +149,8 @@ impl<L: Log> RulesWorker<L> {
             self.turn()?;
         }
         let deadline = Instant::now() + DRAIN_WAIT;
-        while !self.is_at_end()? && Instant::now() < deadline {
+        // Rules that are being loaded are put into the log: the next start evaluates them from its first record on.
+        while (self.proposer.is_busy() || !self.is_at_end()?) && Instant::now() < deadline {
             self.turn()?;
         }
         self.snapshot_all()?;
@@ -157,6 +165,7 @@ impl<L: Log> RulesWorker<L> {
             std::thread::park_timeout(POLL_WAIT);
         }
         self.take_recovered()?;
+        self.take_proposed();
         self.outbox.settle()?;
         self.go_live()?;
         self.tick()?;
@@ -169,9 +178,9 @@ impl<L: Log> RulesWorker<L> {
         if now >= self.reload_due {
             self.reload_due = now + self.config.reload_interval;
             self.export_lag()?;
-            self.reload()?;
+            self.proposer.look();
         }
-        self.answer_questions()?;
+        self.answer_questions();
         self.retry_standing(now)
     }
 
@@ -317,7 +326,7 @@ impl<L: Log> RulesWorker<L> {
         self.parts.stream.set_live(is_live);
         if is_live && !self.has_proposed {
             self.has_proposed = true;
-            self.propose(self.config.may_return_to_older_rules)?;
+            self.proposer.propose(self.config.may_return_to_older_rules);
         }
         if is_live { self.announce() } else { Ok(()) }
     }
@@ -347,42 +356,11 @@ impl<L: Log> RulesWorker<L> {
         Ok(())
     }
 
-    fn reload(&mut self) -> Result<(), log::Error> {
-        match self.loader.have_changed() {
-            Ok(true) => {
-                info!("rule files have changed");
-                self.propose(true)
-            }
-            Ok(false) => self.follow_newest(),
-            Err(error) => {
-                self.loader.say_broken(&error.to_string());
-                Ok(())
-            }
-        }
-    }
-
-    /// Loads the files and makes them the newest set; broken files leave the set in force.
-    fn propose(&mut self, may_return: bool) -> Result<(), log::Error> {
-        if let Some(set) = self.loader.load() {
-            match self.rule_sets.propose(&set, may_return) {
-                Ok(newest) => self.newest = Some(newest),
-                Err(error) => self.loader.say_broken(&error.to_string()),
-            }
-        }
-        self.announce()
-    }
-
-    /// Another worker may have made a newer set.
-    fn follow_newest(&mut self) -> Result<(), log::Error> {
-        match self.rule_sets.newest() {
-            Ok(newest) => {
-                self.newest = newest.or(self.newest.take());
-                Ok(())
-            }
-            Err(error) => {
-                warn!(%error, "looking for a newer rule set");
-                Ok(())
-            }
+    /// What came of looking at the rule files; a newer set is announced once all partitions are live.
+    fn take_proposed(&mut self) {
+        while let Some(Proposed { newest, places }) = self.proposer.poll() {
+            self.newest = newest.or(self.newest.take());
+            self.places = places;
         }
     }
 

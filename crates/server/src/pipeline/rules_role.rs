@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use log::Log;
 
 use super::shared::{Shared, Worker};
@@ -12,7 +13,9 @@ use crate::registry_files::RegistryFiles;
 use crate::rule_files::RuleFiles;
 use crate::rule_loader::RuleLoader;
 use crate::rule_operations::{LocalRules, RuleFolder};
+use crate::rule_proposer::RuleProposer;
 use crate::rule_questions::{AskedRules, RuleQuestions};
+use crate::rule_sets::RuleSets;
 use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
 use crate::state_store::StateStore;
 
@@ -48,9 +51,12 @@ pub(super) fn start<L: Log>(
         catalog,
         config.time_zone.clone(),
     );
+    let rule_sets = RuleSets::new(worker_parts.store.clone());
+    let proposer =
+        RuleProposer::start(loader, rule_sets.clone()).context("starting the thread of the rule loader")?;
     let log = log.clone();
     parts.spawn("rules worker", Role::Rules, move |stop| {
-        RulesWorker::new(log, worker_parts, worker_config, loader)?.answering(asked).run(stop)
+        RulesWorker::new(log, worker_parts, worker_config, rule_sets, proposer)?.answering(asked).run(stop)
     })
 }
 

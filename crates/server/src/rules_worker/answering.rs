@@ -1,19 +1,16 @@
 //! What the rules worker answers between two batches.
 
-use std::sync::Arc;
-
 use log::Log;
 
 use super::RulesWorker;
 use crate::rule_questions::{Explained, PartitionRules, RuleQuestion, WorkerRules};
-use crate::rule_sets::Newest;
 use crate::rules_partition::RulesPartition;
 
 /// Questions answered in one turn.
 const ANSWERS_A_TURN: usize = 4;
 
 impl<L: Log> RulesWorker<L> {
-    pub(super) fn answer_questions(&mut self) -> Result<(), log::Error> {
+    pub(super) fn answer_questions(&mut self) {
         for _ in 0..ANSWERS_A_TURN {
             let Some(question) = self.questions.as_ref().and_then(crate::rule_questions::AskedRules::next)
             else {
@@ -25,10 +22,9 @@ impl<L: Log> RulesWorker<L> {
                     answer.try_send(self.explain(&rule_id, &device_id)).ok();
                 }
                 RuleQuestion::InForce { answer } => drop(answer.try_send(self.in_force())),
-                RuleQuestion::Reload { answer } => drop(answer.try_send(self.reload_now()?)),
+                RuleQuestion::Reload { answer } => self.proposer.reload(answer),
             }
         }
-        Ok(())
     }
 
     fn explain(&self, rule_id: &str, device_id: &str) -> Option<Explained> {
@@ -54,16 +50,7 @@ impl<L: Log> RulesWorker<L> {
                 .map(rules::Evaluator::shared_rule_set)
                 .unwrap_or_default(),
             partitions: partitions.collect(),
-            places: self.loader.places().map(|(digest, places)| (digest.to_owned(), Arc::clone(places))),
+            places: self.places.clone(),
         }
-    }
-
-    fn reload_now(&mut self) -> Result<Result<Newest, String>, log::Error> {
-        self.propose(true)?;
-        Ok(match (self.loader.trouble(), &self.newest) {
-            (Some(cause), _) => Err(cause.to_owned()),
-            (None, Some(newest)) => Ok(newest.clone()),
-            (None, None) => Err("no rule set was made".to_owned()),
-        })
     }
 }
