@@ -3,6 +3,10 @@
 //! A conversion is a rational factor and, for temperatures, a rational zero point. [`convert_decimal`] applies them to a
 //! decimal text exactly and rounds once; [`Conversion::apply`] does it to a double for readings.
 
+use std::sync::LazyLock;
+
+use hashbrown::HashMap;
+
 /// A unit of this table: what its values measure, and how they become those of the dimension's base unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -294,13 +298,26 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("µSv/h", "uSv/h"),
 ];
 
+/// The table by all names: a look at it is on the way of every reading that comes with a unit.
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Unit>> = LazyLock::new(|| {
+    let mut by_name: HashMap<&str, &Unit> = UNITS.iter().map(|unit| (unit.code, unit)).collect();
+    for (spelling, code) in SPELLINGS {
+        if let Some(unit) = by_name.get(code).copied() {
+            by_name.entry(*spelling).or_insert(unit);
+        }
+    }
+    by_name
+});
+
+/// The conversions between different units of one dimension: to work one out is a dozen divisions of 128 bits.
+static CONVERSIONS: LazyLock<HashMap<(&'static str, &'static str), Conversion>> = LazyLock::new(|| {
+    let pairs = UNITS.iter().flat_map(|from| UNITS.iter().map(move |to| (from, to)));
+    pairs.filter_map(|(from, to)| Some(((from.code, to.code), work_out(from, to)?))).collect()
+});
+
 /// The unit of a code or spelling.
 pub fn find(text: &str) -> Option<&'static Unit> {
-    let by_code = |code: &str| UNITS.iter().find(|unit| unit.code == code);
-    by_code(text).or_else(|| {
-        let (_, code) = SPELLINGS.iter().find(|(spelling, _)| *spelling == text)?;
-        by_code(code)
-    })
+    BY_NAME.get(text).copied()
 }
 
 /// How doubles of one unit become those of another.
@@ -312,6 +329,10 @@ pub struct Conversion {
 
 /// The conversion between two units of one dimension.
 pub fn conversion(from: &Unit, to: &Unit) -> Option<Conversion> {
+    CONVERSIONS.get(&(from.code, to.code)).copied()
+}
+
+fn work_out(from: &Unit, to: &Unit) -> Option<Conversion> {
     (from.dimension == to.dimension).then(|| {
         // (x * a + b - d) / c
         let factor = from.factor.times(to.factor.inverse());

@@ -20,10 +20,10 @@ pub(super) struct Topic<'a> {
 impl<'a> Topic<'a> {
     /// The first versions of v3 left `event/` out.
     pub(super) fn parse(topic: &'a str) -> Option<Self> {
-        let (application, rest) = topic.strip_prefix("application/")?.split_once("/device/")?;
-        let (device, event) = rest.split_once('/')?;
+        let (application, rest) = topic.strip_prefix("application/")?.split_once('/')?;
+        let (device, event) = rest.strip_prefix("device/")?.split_once('/')?;
         let event = event.strip_prefix("event/").unwrap_or(event);
-        let is_whole = !application.is_empty() && !application.contains('/') && !device.is_empty();
+        let is_whole = !application.is_empty() && !device.is_empty();
         (is_whole && !event.is_empty() && !event.contains('/')).then_some(Topic {
             application,
             device,

@@ -33,9 +33,9 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// A message of a device that stands behind the transmitter, unless it is that itself.
-    pub(super) fn accept(&self, mut draft: Draft<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection> {
+    pub(super) fn accept<'d>(&'d self, mut draft: Draft<'d>, sink: &mut Sink<'_>) -> Result<(), Rejection> {
         if draft.gateway_id.is_empty() && draft.device_id != self.transmitter {
-            draft.gateway_id = Cow::Owned(self.transmitter.to_owned());
+            draft.gateway_id = Cow::Borrowed(self.transmitter);
         }
         sink.accept(self.message, draft)
     }

@@ -84,11 +84,40 @@ fn hex(digits: &[u8]) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
 }
 
-/// Annex A. Unlike CRC-16/MODBUS the register is shifted before a byte comes in.
+/// Annex A. Unlike in CRC-16/MODBUS the register is shifted before a byte comes in, so that of it only the high byte counts for
+/// the next. What becomes of that is linear: eight bytes are looked up at once, each by how many come after it.
 pub(super) fn crc(data: &[u8]) -> u16 {
-    // What is left of the register and the byte are eight bits together.
-    data.iter().fold(0xffff, |crc, byte| SHIFTED[usize::from((crc >> 8) ^ u16::from(*byte))])
+    let Some((last, before)) = data.split_last() else { return 0xffff };
+    let (eights, rest) = before.as_chunks::<8>();
+    let mut high = 0xff;
+    for [first, others @ ..] in eights {
+        high = HIGH_AFTER[7][usize::from(high ^ first)];
+        for (byte, after) in others.iter().zip(HIGH_AFTER[..7].iter().rev()) {
+            high ^= after[usize::from(*byte)];
+        }
+    }
+    for byte in rest {
+        high = HIGH_AFTER[0][usize::from(high ^ byte)];
+    }
+    SHIFTED[usize::from(high ^ last)]
 }
+
+/// The high byte that a byte leaves after one to eight bytes.
+const HIGH_AFTER: [[u8; 256]; 8] = {
+    let mut tables = [[0; 256]; 8];
+    let mut value = 0;
+    while value < 256 {
+        let mut high = value;
+        let mut bytes = 0;
+        while bytes < 8 {
+            high = (SHIFTED[high] >> 8) as usize;
+            tables[bytes][value] = high as u8;
+            bytes += 1;
+        }
+        value += 1;
+    }
+    tables
+};
 
 /// What stands before `CP`.
 #[derive(Default)]

@@ -89,27 +89,32 @@ struct Units<'a> {
 
 /// A key is the metric's name; the driver stands before it where another driver has the same key.
 fn give_meaning<'a>(readings: &mut [DraftReading<'a>], units: &Units<'a>) {
-    let is_alone = |readings: &[DraftReading<'a>], key: &str| {
-        readings.iter().filter(|reading| key_of(&reading.metric).1 == key).count() == 1
-    };
-    let alone: Vec<bool> =
-        readings.iter().map(|reading| is_alone(readings, key_of(&reading.metric).1)).collect();
+    let keys: Vec<&str> = readings.iter().map(|reading| key_of(&reading.metric).1).collect();
+    let is_alone = |key: &&str| keys.iter().filter(|other| *other == key).count() == 1;
+    let alone: Vec<bool> = keys.iter().map(is_alone).collect();
     for (reading, is_alone) in readings.iter_mut().zip(alone) {
         let (driver, key) = key_of(&reading.metric);
-        let meaning =
-            MEANINGS.iter().find(|(of, sent, _, _)| *sent == key && (of.is_empty() || *of == driver));
-        let (metric, unit) = meaning.map_or((key, ""), |(_, _, metric, unit)| (*metric, *unit));
-        let is_temperature = matches!(key, "Temperature" | "DewPoint");
-        let is_pressure = matches!(key, "Pressure" | "SeaPressure");
-        let name = if is_alone { metric.to_owned() } else { format!("{driver}.{metric}") };
+        let is_meant =
+            |(of, sent, _, _): &&(&str, &str, _, _)| *sent == key && (of.is_empty() || *of == driver);
+        let meaning = MEANINGS.iter().find(is_meant).map(|(_, _, metric, unit)| (*metric, *unit));
+        let own_unit = match key {
+            "Temperature" | "DewPoint" => Some(&units.temperature),
+            "Pressure" | "SeaPressure" if !units.pressure.is_empty() => Some(&units.pressure),
+            _ => None,
+        };
+        let unit = own_unit.cloned().unwrap_or(meaning.map_or("", |(_, unit)| unit).into());
+        let name: Option<Cow<'a, str>> = match (is_alone, meaning) {
+            (true, Some((metric, _))) => Some(metric.into()),
+            (true, None) if !driver.is_empty() => Some(key.to_owned().into()),
+            (false, Some((metric, _))) => Some(format!("{driver}.{metric}").into()),
+            _ => None,
+        };
         if matches!(reading.value, DraftValue::Number(_) | DraftValue::Integer(_)) {
-            reading.unit = match (is_temperature, is_pressure) {
-                (true, _) => units.temperature.clone(),
-                (_, true) if !units.pressure.is_empty() => units.pressure.clone(),
-                _ => Cow::Borrowed(unit),
-            };
+            reading.unit = unit;
         }
-        reading.metric = Cow::Owned(name);
+        if let Some(name) = name {
+            reading.metric = name;
+        }
     }
 }
 
