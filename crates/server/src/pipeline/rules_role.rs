@@ -15,13 +15,14 @@ use crate::rule_operations::{LocalRules, RuleFolder};
 use crate::rule_questions::{AskedRules, RuleQuestions};
 use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
 use crate::state_store::StateStore;
+use crate::suppression_stage::{self, StageRules};
 
 pub(super) fn start<L: Log>(
     log: &L,
     config: &Config,
     parts: &Shared,
     asked: AskedRules,
-) -> anyhow::Result<Worker> {
+) -> anyhow::Result<[Worker; 2]> {
     let worker_config = RulesWorkerConfig {
         tenant: config.tenant.clone(),
         lake_root: config.lake.root.clone(),
@@ -31,9 +32,11 @@ pub(super) fn start<L: Log>(
         may_return_to_older_rules: config.log.kind == LogKind::Embedded,
     };
     let failpoints = parts.failpoints.clone();
+    let stage = StageRules::default();
     let worker_parts = RulesWorkerParts {
         store: StateStore::new(&config.lake.root),
         stream: parts.stream.clone(),
+        stage: stage.clone(),
         health: parts.health.clone(),
         stats: parts.stats.clone(),
         failpoint: failpoints.is_armed().then(|| {
@@ -48,10 +51,15 @@ pub(super) fn start<L: Log>(
         catalog,
         config.time_zone.clone(),
     );
+    let (stage_log, stream) = (log.clone(), parts.stream.clone());
+    let stage = parts.spawn("suppression stage", Role::Rules, move |stop| {
+        suppression_stage::run(&stage_log, &stage, &stream, stop)
+    })?;
     let log = log.clone();
-    parts.spawn("rules worker", Role::Rules, move |stop| {
+    let worker = parts.spawn("rules worker", Role::Rules, move |stop| {
         RulesWorker::new(log, worker_parts, worker_config, loader)?.answering(asked).run(stop)
-    })
+    })?;
+    Ok([worker, stage])
 }
 
 /// Who answers what people ask of the rules; without `questions` from what a worker left.

@@ -16,3 +16,4 @@ mod people;
 mod readers;
 mod registry;
 mod shadow;
+mod suppression;
