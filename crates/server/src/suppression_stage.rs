@@ -25,6 +25,9 @@ use crate::suppression::{Decision, Suppression};
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// Longest wait for what was said to become durable at a stop.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
+/// Newest events of each log partition that are read again at the start: of these the state may not stand in
+/// `alerts.current.v1` yet.
+const RECENT_EVENTS: i64 = 1_000;
 /// Who says marks.
 const BY: &str = "urban-neuron";
 
@@ -89,12 +92,7 @@ struct Stage<'a, L: Log> {
 
 impl<'a, L: Log> Stage<'a, L> {
     fn open(log: &L, stream: &'a AlertStream) -> Result<Self, StageError> {
-        // The ends come first: what is said while the states are read is heard twice, never missed.
-        let mut ends = Vec::new();
-        for partition in 0..log.partitions() {
-            ends.push((partition, log.offsets(Topic::Alerts, partition)?.end));
-        }
-        let mut suppression = Suppression::default();
+        let (mut suppression, mut ends) = (Suppression::default(), Vec::new());
         for partition in 0..log.partitions() {
             let mut newest = std::collections::BTreeMap::new();
             scan(log, &TopicScan::all(Topic::AlertsCurrent, partition), |record| {
@@ -105,6 +103,15 @@ impl<'a, L: Log> Stage<'a, L> {
                 ControlFlow::Continue(())
             })?;
             newest.into_values().for_each(|alert| suppression.hear(partition, alert));
+            let end = log.offsets(Topic::Alerts, partition)?.end;
+            let recent = TopicScan { topic: Topic::Alerts, partition, offsets: end - RECENT_EVENTS..end };
+            scan(log, &recent, |record| {
+                if let Some(alert) = parse(partition, record) {
+                    suppression.hear(partition, alert);
+                }
+                ControlFlow::Continue(())
+            })?;
+            ends.push((partition, end));
         }
         let stage = std::thread::current();
         Ok(Stage {

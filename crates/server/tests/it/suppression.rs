@@ -110,7 +110,8 @@ fn marks_come_and_go_with_what_explains() {
     eventually_within(PATIENCE, "its devices are marked", || {
         let firing = firing(&deployment);
         let is_marked = |device| {
-            of(&firing, "silent", device).is_some_and(|alert| alert.suppressed_by == Some(outage.alert_id.clone()))
+            of(&firing, "silent", device)
+                .is_some_and(|alert| alert.suppressed_by == Some(outage.alert_id.clone()))
         };
         is_marked("quiet-1") && is_marked("quiet-2")
     });
