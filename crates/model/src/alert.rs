@@ -29,6 +29,10 @@ pub enum AlertEvent {
     Acknowledged,
     Commented,
     Silenced,
+    /// A later stage found the alert that explains it.
+    Suppressed,
+    /// That one fires no more.
+    Unsuppressed,
 }
 
 impl Severity {
@@ -49,7 +53,14 @@ impl AlertEvent {
             AlertEvent::Acknowledged => "acknowledged",
             AlertEvent::Commented => "commented",
             AlertEvent::Silenced => "silenced",
+            AlertEvent::Suppressed => "suppressed",
+            AlertEvent::Unsuppressed => "unsuppressed",
         }
+    }
+
+    /// What is said beside the evaluator, by people and later stages.
+    pub const fn is_mark(self) -> bool {
+        !matches!(self, AlertEvent::Raised | AlertEvent::Resolved)
     }
 
     /// Something that a person did, not the evaluator.
@@ -158,8 +169,14 @@ impl Alert {
     /// CloudEvents id: equal for a repeat of the same event.
     pub fn ce_id(&self) -> String {
         let of_people = self.people.last().filter(|_| self.event.is_of_people());
-        let last = of_people.map_or(self.event.name(), |person| &person.command_id);
-        format!("{}/{last}", self.alert_id)
+        match (self.event, of_people) {
+            (_, Some(person)) => format!("{}/{}", self.alert_id, person.command_id),
+            // They come and go: the clock tells one time from another.
+            (AlertEvent::Suppressed | AlertEvent::Unsuppressed, _) => {
+                format!("{}/{}/{}", self.alert_id, self.event.name(), self.said_at)
+            }
+            _ => format!("{}/{}", self.alert_id, self.event.name()),
+        }
     }
 
     /// The alert as the evaluator says it: without what people and later stages mark, which no comparison looks at.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::shortest_decimal;
 use crate::condition_text::{InForce, ThresholdOrigin};
+use crate::inhibition::Inhibition;
 use crate::resolve::MetricCatalog;
 use crate::rule::{Rule, Threshold};
 use crate::selector::{Attribute, Attributes};
@@ -61,12 +62,18 @@ struct Wanted {
 }
 
 impl KnownRegistry {
-    /// What `rules` use. Every value of a threshold was seen to convert.
-    pub(crate) fn used_by(rules: &[Rule], registry: &Registry, catalog: &dyn MetricCatalog) -> Self {
+    /// What `rules` and `inhibitions` use. Every value of a threshold was seen to convert.
+    pub(crate) fn used_by(
+        rules: &[Rule],
+        inhibitions: &[Inhibition],
+        registry: &Registry,
+        catalog: &dyn MetricCatalog,
+    ) -> Self {
         if rules.is_empty() {
             return KnownRegistry::default();
         }
-        let wanted = Wanted::of(rules);
+        let mut wanted = Wanted::of(rules);
+        wanted.attributes.extend(inhibitions.iter().flat_map(|one| one.equal.iter().cloned()));
         let zones = rules.iter().flat_map(|rule| &rule.meaning.zones);
         let limits_of_models = registry
             .models
@@ -174,7 +181,7 @@ impl Wanted {
         KnownDevice {
             domain: asked(Attribute::Domain, &device.domain, self.has_dead_man),
             asset_id: asked(Attribute::AssetId, &device.asset_id, self.has_dead_man),
-            gateway_id: asked(Attribute::GatewayId, &device.gateway_id, false),
+            gateway_id: asked(Attribute::GatewayId, &device.gateway_id, self.has_dead_man),
             model: asked(Attribute::Model, &device.model, !self.thresholds.is_empty()),
             tags: tags.map(|(name, value)| (name.clone(), value.clone())).collect(),
             limits: self.limits(&device.thresholds, catalog),

@@ -16,6 +16,7 @@ mod evaluator;
 mod exact_sum;
 mod firing;
 mod in_place;
+mod inhibition;
 mod inspect;
 mod intervals;
 mod known_registry;
@@ -62,6 +63,7 @@ pub use condition_syntax::IN_VALUES_MAX;
 pub use diagnostic::Diagnostic;
 pub use duration::SPAN_DAYS_MAX;
 pub use evaluator::{Counts, Evaluator, Limits, NumberReading};
+pub use inhibition::{GATEWAY_OUTAGE, INHIBITION_RULES_MAX, INHIBITIONS_MAX, Inhibition, Targets};
 pub use resolve::{KnownMetric, MetricCatalog, MetricKind, RULE_METRICS_MAX};
 pub use rule::{HITS_MAX, Meaning, QualityFilter, Rule};
 pub use rule_explanation::{

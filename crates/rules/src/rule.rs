@@ -28,6 +28,13 @@ pub struct Rule {
     pub meaning: Meaning,
 }
 
+impl Rule {
+    /// It says that nothing at all came from a device.
+    pub fn is_dead_man(&self) -> bool {
+        self.meaning.absent.as_ref().is_some_and(|absent| absent.metric.is_none())
+    }
+}
+
 /// All that decides what a rule says; a (rule, device) keeps its state while this is unchanged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

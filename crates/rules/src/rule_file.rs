@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Finding, SourceText};
+use crate::inhibition::InhibitionReader;
 use crate::known_registry::KnownRegistry;
 use crate::matching::{SelectorId, Selectors};
 use crate::resolve::{MetricCatalog, Surroundings};
@@ -78,19 +79,29 @@ impl RuleSource {
             ids: HashMap::new(),
             wheres: Vec::new(),
             selectors: Selectors::default(),
+            inhibitions: InhibitionReader::default(),
             errors: vec![],
             warnings: vec![],
         };
         for (name, text) in files {
             load.file(name, text);
         }
+        let inhibitions = match std::mem::take(&mut load.inhibitions).finish(&load.rules, &load.ids) {
+            Ok(inhibitions) => inhibitions,
+            Err(errors) => {
+                load.errors.extend(errors);
+                let file = |error: &Diagnostic| files.iter().position(|(name, _)| *name == error.file);
+                load.errors.sort_by_key(|error| (file(error), error.line, error.column));
+                Vec::new()
+            }
+        };
         if !load.errors.is_empty() {
             return Err(load.errors);
         }
         let units = catalog.units().into_iter().map(|(metric, unit)| (metric.to_owned(), unit.to_owned()));
         let unmatched = load.warn_of_unmatched();
-        let registry = KnownRegistry::used_by(&load.rules, options.registry, catalog);
-        let rule_set = RuleSet::new(load.rules, units.collect(), registry);
+        let registry = KnownRegistry::used_by(&load.rules, &inhibitions, options.registry, catalog);
+        let rule_set = RuleSet::new(load.rules, units.collect(), registry, inhibitions);
         Ok(Loaded { rule_set, warnings: load.warnings, places: load.ids, unmatched })
     }
 }
@@ -104,6 +115,7 @@ struct Load<'a> {
     /// Every `where`, and what to say of it if it matches no registered device.
     wheres: Vec<(SelectorId, Diagnostic)>,
     selectors: Selectors,
+    inhibitions: InhibitionReader,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -126,11 +138,14 @@ impl Load<'_> {
             })
             .collect();
         for (key, value) in table.get_ref() {
-            if key.get_ref() == "rule" {
-                self.rules(value, &source, is_whole, &mut findings);
-            } else {
-                let found = format!("the unknown key {}", key.get_ref());
-                findings.push(Finding::new(key.span(), found, "a rule file holds [[rule]] tables"));
+            match key.get_ref().as_ref() {
+                "rule" => self.rules(value, &source, is_whole, &mut findings),
+                "inhibit" => self.inhibitions.read(value, &source, &mut findings),
+                other => {
+                    let found = format!("the unknown key {other}");
+                    let help = "a rule file holds [[rule]] and [[inhibit]] tables";
+                    findings.push(Finding::new(key.span(), found, help));
+                }
             }
         }
         // What is odd about a line that does not parse is said once.

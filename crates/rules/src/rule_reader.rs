@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Finding;
 use crate::duration;
+use crate::inhibition::GATEWAY_OUTAGE;
 use crate::resolve::Surroundings;
 use crate::rule::Rule;
 
@@ -105,6 +106,10 @@ impl<'a, 's> RuleReader<'a, 's> {
     fn check_id(&mut self, id: &str) -> bool {
         let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let is_good = (1..=64).contains(&id.len()) && id.bytes().all(is_inner) && !id.starts_with('-');
+        if id == GATEWAY_OUTAGE {
+            let help = "another id would do: alerts of silent gateways have this one";
+            self.error_at("id", format!("the id {id:?}"), help);
+        }
         if !is_good {
             self.error_at(
                 "id",
@@ -112,7 +117,7 @@ impl<'a, 's> RuleReader<'a, 's> {
                 "1 to 64 of a-z, 0-9 and -, not starting with -, would do",
             );
         }
-        is_good
+        is_good && id != GATEWAY_OUTAGE
     }
 
     fn severity(&mut self) -> Option<Severity> {

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::inhibition::Inhibition;
 use crate::known_registry::KnownRegistry;
 use crate::prepared::PreparedRules;
 use crate::rule::{Rule, hex};
 
 /// Format of [`RuleSet::bytes`].
-pub const RULE_SET_FORMAT: u32 = 2;
+pub const RULE_SET_FORMAT: u32 = 3;
+/// Of a set without inhibitions.
+const RULE_SET_FORMAT_PLAIN: u32 = 2;
 /// The oldest format that is read: later ones only added to it.
 const RULE_SET_FORMAT_OLDEST: u32 = 1;
 
@@ -23,6 +26,7 @@ pub struct RuleSet {
     prepared: Arc<PreparedRules>,
     units: BTreeMap<String, String>,
     registry: KnownRegistry,
+    inhibitions: Vec<Inhibition>,
     bytes: Vec<u8>,
     digest: String,
 }
@@ -55,6 +59,8 @@ struct Written<'a> {
     units: &'a BTreeMap<String, String>,
     rules: &'a [Rule],
     registry: &'a KnownRegistry,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    inhibitions: &'a [Inhibition],
 }
 
 #[derive(Deserialize)]
@@ -71,6 +77,8 @@ struct Read {
     rules: Vec<Rule>,
     #[serde(default)]
     registry: KnownRegistry,
+    #[serde(default)]
+    inhibitions: Vec<Inhibition>,
 }
 
 impl RuleSet {
@@ -79,12 +87,20 @@ impl RuleSet {
         mut rules: Vec<Rule>,
         units: BTreeMap<String, String>,
         registry: KnownRegistry,
+        inhibitions: Vec<Inhibition>,
     ) -> Self {
         rules.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let written = Written { format: RULE_SET_FORMAT, units: &units, rules: &rules, registry: &registry };
+        let written = Written {
+            // A set that says nothing new is readable by older builds, and the same set as before.
+            format: if inhibitions.is_empty() { RULE_SET_FORMAT_PLAIN } else { RULE_SET_FORMAT },
+            units: &units,
+            rules: &rules,
+            registry: &registry,
+            inhibitions: &inhibitions,
+        };
         let bytes = serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot");
         let prepared = Arc::new(PreparedRules::new(&rules, &registry));
-        RuleSet { digest: digest_of(&bytes), rules, prepared, units, registry, bytes }
+        RuleSet { digest: digest_of(&bytes), rules, prepared, units, registry, inhibitions, bytes }
     }
 
     /// In the order of their ids.
@@ -109,6 +125,20 @@ impl RuleSet {
         &self.prepared
     }
 
+    /// In the order of their ids.
+    pub fn inhibitions(&self) -> &[Inhibition] {
+        &self.inhibitions
+    }
+
+    /// The registered devices behind each gateway; known where a rule is a dead-man or something asks for gateways.
+    pub fn devices_of_gateways(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut gateways: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (id, device) in self.registry.devices().filter(|(_, device)| !device.gateway_id.is_empty()) {
+            gateways.entry(device.gateway_id.as_str()).or_default().push(id);
+        }
+        gateways
+    }
+
     pub(crate) fn registry(&self) -> &KnownRegistry {
         &self.registry
     }
@@ -130,7 +160,7 @@ impl RuleSet {
         if !(RULE_SET_FORMAT_OLDEST..=RULE_SET_FORMAT).contains(&format) {
             return Err(RuleSetError::OtherFormat { found: format });
         }
-        let Read { units, rules, registry, .. } =
+        let Read { units, rules, registry, inhibitions, .. } =
             serde_json::from_slice(bytes).map_err(RuleSetError::Malformed)?;
         if let Some(pair) = rules.windows(2).find(|pair| pair[0].id >= pair[1].id) {
             return Err(RuleSetError::OutOfOrder { id: pair[1].id.clone() });
@@ -139,13 +169,21 @@ impl RuleSet {
             return Err(RuleSetError::Inconsistent { id: rule.id.clone() });
         }
         let prepared = Arc::new(PreparedRules::new(&rules, &registry));
-        Ok(RuleSet { rules, prepared, units, registry, bytes: bytes.to_vec(), digest: digest_of(bytes) })
+        Ok(RuleSet {
+            rules,
+            prepared,
+            units,
+            registry,
+            inhibitions,
+            bytes: bytes.to_vec(),
+            digest: digest_of(bytes),
+        })
     }
 }
 
 impl Default for RuleSet {
     fn default() -> Self {
-        RuleSet::new(Vec::new(), BTreeMap::new(), KnownRegistry::default())
+        RuleSet::new(Vec::new(), BTreeMap::new(), KnownRegistry::default(), Vec::new())
     }
 }
 

@@ -40,6 +40,19 @@ pub(crate) enum Attribute {
     Tag(String),
 }
 
+impl Attribute {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "domain" => Attribute::Domain,
+            "device_id" => Attribute::DeviceId,
+            "asset_id" => Attribute::AssetId,
+            "gateway_id" => Attribute::GatewayId,
+            "model" => Attribute::Model,
+            _ => Attribute::Tag(name.strip_prefix("tag.").filter(|tag| !tag.is_empty())?.to_owned()),
+        })
+    }
+}
+
 /// The attributes of one device.
 pub(crate) trait Attributes {
     fn attribute(&self, attribute: &Attribute) -> Option<&str>;
@@ -84,19 +97,10 @@ fn written(lexer: &mut Lexer<'_>) -> Result<Written, Finding> {
 }
 
 fn attribute_of(token: &Token<'_>, span: Range<usize>) -> Result<Attribute, Finding> {
-    Ok(match token {
-        Token::Word("domain") => Attribute::Domain,
-        Token::Word("device_id") => Attribute::DeviceId,
-        Token::Word("asset_id") => Attribute::AssetId,
-        Token::Word("gateway_id") => Attribute::GatewayId,
-        Token::Word("model") => Attribute::Model,
-        Token::Word(word) if word.len() > 4 && word.starts_with("tag.") => {
-            Attribute::Tag(word[4..].to_owned())
-        }
-        token => {
-            let help = "domain, device_id, asset_id, gateway_id, model or tag.NAME would do here";
-            return Err(Finding::new(span, format!("found {}", token.describe()), help));
-        }
+    let named = if let Token::Word(word) = token { Attribute::named(word) } else { None };
+    named.ok_or_else(|| {
+        let help = "domain, device_id, asset_id, gateway_id, model or tag.NAME would do here";
+        Finding::new(span, format!("found {}", token.describe()), help)
     })
 }
 

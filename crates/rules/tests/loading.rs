@@ -274,7 +274,7 @@ fn a_rule_set_reads_back_and_refuses_what_it_does_not_know() {
     assert_eq!(read.digest(), digest_of(set.bytes()));
     let text = String::from_utf8(set.bytes().to_vec()).unwrap();
     for (from, to, error) in [
-        ("\"format\":2", "\"format\":3", "upgrade consumers first"),
+        ("\"format\":2", "\"format\":4", "upgrade consumers first"),
         ("\"shadow\"", "\"shade\"", "does not parse"),
         ("{\"metric\":0}", "{\"metric\":9}", "does not list"),
     ] {

@@ -1,4 +1,5 @@
-//! A command on an alert: what a person wants done with it, from whichever side it comes. Pure: the clock is an argument.
+//! A command on an alert: what a person or a later stage wants done with it, from whichever side it comes. Pure: the clock
+//! is an argument.
 //!
 //! [`CommandDraft`] is the JSON as people write it, on HTTP, MQTT and Kafka alike; [`AlertCommand`] is a checked one.
 
@@ -28,6 +29,8 @@ pub enum CommandKind {
     Comment,
     /// Mark this and later alerts of its rule and device until a time.
     Silence,
+    /// Mark this alert as explained by another, or by none any more. A later stage's, not people's.
+    Suppress,
 }
 
 impl CommandKind {
@@ -36,6 +39,7 @@ impl CommandKind {
             CommandKind::Acknowledge => "acknowledge",
             CommandKind::Comment => "comment",
             CommandKind::Silence => "silence",
+            CommandKind::Suppress => "suppress",
         }
     }
 
@@ -45,6 +49,7 @@ impl CommandKind {
             CommandKind::Acknowledge => AlertEvent::Acknowledged,
             CommandKind::Comment => AlertEvent::Commented,
             CommandKind::Silence => AlertEvent::Silenced,
+            CommandKind::Suppress => AlertEvent::Suppressed,
         }
     }
 }
@@ -71,6 +76,9 @@ pub struct CommandDraft {
     /// How long a silence lasts, in place of `until`: `2h`.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<String>,
+    /// The alert that explains this one; of a later stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed_by: Option<String>,
 }
 
 /// A command that can be done, if its alert fires.
@@ -85,6 +93,8 @@ pub struct AlertCommand {
     pub text: Option<String>,
     /// When a silence ends, microseconds since 1970-01-01T00:00:00Z.
     pub until_us: Option<i64>,
+    /// The alert that explains this one.
+    pub suppressed_by: Option<String>,
 }
 
 /// Why it is no command.
@@ -148,11 +158,15 @@ impl CommandDraft {
             by: checked_by(self.by.ok_or_else(|| missing("by", "who commands it"))?)?,
             text: self.text.map(checked_text).transpose()?,
             until_us: end_of_silence(self.until.as_deref(), self.lasts.as_deref(), now_us)?,
+            suppressed_by: self.suppressed_by.map(checked_alert_id).transpose()?,
         };
+        if kind != CommandKind::Suppress && command.suppressed_by.is_some() {
+            return Err(refused("suppressed_by", "is no people's to say".to_owned()));
+        }
         match (kind, &command.text, command.until_us) {
             (CommandKind::Comment, None, _) => Err(missing("text", "what there is to say")),
             (CommandKind::Silence, _, None) => Err(missing("until", "a time, or `for` with a span")),
-            (CommandKind::Acknowledge | CommandKind::Comment, _, Some(_)) => {
+            (CommandKind::Acknowledge | CommandKind::Comment | CommandKind::Suppress, _, Some(_)) => {
                 Err(refused("until", "only a silence has an end".to_owned()))
             }
             _ => Ok(command),
@@ -171,6 +185,7 @@ impl AlertCommand {
             text: self.text.clone(),
             until: self.until_us.map(format_rfc3339),
             lasts: None,
+            suppressed_by: self.suppressed_by.clone(),
         };
         serde_json::to_vec(&draft).expect("a draft has text keys and texts")
     }
@@ -293,6 +308,7 @@ mod tests {
                 by: "li".to_owned(),
                 text: text.map(str::to_owned),
                 until_us,
+                suppressed_by: None,
             };
             assert_eq!(command, expected, "{json}");
             let again = CommandDraft::read(&command.to_json()).unwrap().finish(NOW_US).unwrap();
@@ -330,6 +346,7 @@ mod tests {
                 r#"{"id":"a","command":"silence","by":"li","until":"2027-01-01T00:00:00Z","for":"1h"}"#,
                 "until: stands beside",
             ),
+            (r#"{"id":"a","command":"acknowledge","by":"li","suppressed_by":"ff"}"#, "alert_id: \"ff\" is"),
             (r#"{"alert_id":"ff","id":"a","command":"acknowledge","by":"li"}"#, "alert_id: \"ff\" here"),
         ];
         for (json, words) in cases {

@@ -1,8 +1,9 @@
-//! What people have done with the alerts that fire in one log partition, and the silences in force there. Pure: events and
+//! What people have done with the alerts that fire in one log partition, the silences in force there, and what later stages
+//! say of them. Pure: events and
 //! clock in, marked alerts out. A mark hides nothing; it stands beside what the evaluator says.
 //!
 //! Kept with the evaluator's snapshot, since a silence outlives the alert it was put on; what is younger than the snapshot
-//! is recalled from the events of people in `alerts.v1`, each of which carries all marks of its alert.
+//! is recalled from the events of marks in `alerts.v1`, each of which carries all marks of its alert.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub const SILENCES_MAX: usize = 10_000;
 pub struct AlertMarks {
     /// Of alerts that fire, by alert id: what people did, oldest first.
     people: BTreeMap<String, Vec<PersonEvent>>,
+    /// The same: the alert that explains it.
+    suppressed: BTreeMap<String, String>,
     /// By alert key; a later one takes the place of the one before.
     silences: BTreeMap<String, Silence>,
 }
@@ -39,13 +42,17 @@ impl AlertMarks {
         let silence = self.silences.get(&alert.key()).filter(|silence| silence.until_us > clock_us);
         alert.silenced_by = silence.map(|silence| silence.said.by.clone());
         match alert.state {
-            AlertState::Resolved => alert.people = self.people.remove(&alert.alert_id).unwrap_or_default(),
+            AlertState::Resolved => {
+                alert.people = self.people.remove(&alert.alert_id).unwrap_or_default();
+                alert.suppressed_by = self.suppressed.remove(&alert.alert_id);
+            }
             AlertState::Firing => {
                 if let Some(silence) = silence {
                     let people = self.people.entry(alert.alert_id.clone()).or_default();
                     note(people, silence.said.clone());
                 }
                 alert.people = self.people.get(&alert.alert_id).cloned().unwrap_or_default();
+                alert.suppressed_by = self.suppressed.get(&alert.alert_id).cloned();
             }
         }
     }
@@ -61,6 +68,9 @@ impl AlertMarks {
         mut alert: Alert,
         at_us: i64,
     ) -> Result<Option<Alert>, Rejection> {
+        if command.kind == CommandKind::Suppress {
+            return Ok(self.suppress(command.suppressed_by.as_ref(), alert, at_us));
+        }
         let is_repeat = |people: &Vec<PersonEvent>| people.iter().any(|past| past.command_id == command.id);
         if self.people.get(&alert.alert_id).is_some_and(is_repeat) {
             return Ok(None);
@@ -82,6 +92,25 @@ impl AlertMarks {
         Ok(Some(alert))
     }
 
+    /// What is so already needs no event.
+    fn suppress(&mut self, by: Option<&String>, mut alert: Alert, at_us: i64) -> Option<Alert> {
+        if self.suppressed.get(&alert.alert_id) == by {
+            return None;
+        }
+        alert.event = match by {
+            Some(by) => {
+                self.suppressed.insert(alert.alert_id.clone(), by.clone());
+                AlertEvent::Suppressed
+            }
+            None => {
+                self.suppressed.remove(&alert.alert_id);
+                AlertEvent::Unsuppressed
+            }
+        };
+        self.mark(&mut alert, at_us);
+        Some(alert)
+    }
+
     fn silence(&mut self, key: String, silence: Silence, at_us: i64) -> Result<(), Rejection> {
         if self.silences.len() >= SILENCES_MAX {
             self.end_silences(at_us);
@@ -94,9 +123,15 @@ impl AlertMarks {
         Ok(())
     }
 
-    /// Takes over an event of people that was said after the snapshot, in the order of the log.
+    /// Takes over the event of a mark that was said after the snapshot, in the order of the log.
     pub fn recall(&mut self, event: &Alert) {
-        self.people.insert(event.alert_id.clone(), event.people.clone());
+        if !event.people.is_empty() {
+            self.people.insert(event.alert_id.clone(), event.people.clone());
+        }
+        match &event.suppressed_by {
+            Some(by) => drop(self.suppressed.insert(event.alert_id.clone(), by.clone())),
+            None => drop(self.suppressed.remove(&event.alert_id)),
+        }
         let silenced = event.people.last().filter(|_| event.event == AlertEvent::Silenced);
         let until_us = silenced.and_then(|said| parse_rfc3339(said.until.as_deref()?).ok());
         if let Some((said, until_us)) = silenced.zip(until_us) {
@@ -106,12 +141,13 @@ impl AlertMarks {
 
     /// Something was done with this alert.
     pub fn has(&self, alert_id: &str) -> bool {
-        self.people.contains_key(alert_id)
+        self.people.contains_key(alert_id) || self.suppressed.contains_key(alert_id)
     }
 
     /// Keeps only what `fires` says to be firing, and silences that last beyond `clock_us`.
     pub fn settle(&mut self, fires: impl Fn(&str) -> bool, clock_us: i64) {
         self.people.retain(|alert_id, _| fires(alert_id));
+        self.suppressed.retain(|alert_id, _| fires(alert_id));
         self.end_silences(clock_us);
     }
 
@@ -168,6 +204,7 @@ mod tests {
             by,
             text,
             until_us: until.map(at),
+            suppressed_by: None,
         }
     }
 
@@ -262,6 +299,37 @@ mod tests {
         let mut raised = event('e', AlertEvent::Raised);
         marks.mark(&mut raised, at(49));
         assert_eq!(raised.silenced_by.as_deref(), Some("by-s"));
+    }
+
+    #[test]
+    fn what_explains_an_alert_comes_and_goes() {
+        let mut marks = AlertMarks::default();
+        let suppress = |by: Option<&str>| AlertCommand {
+            suppressed_by: by.map(str::to_owned),
+            ..command("i", CommandKind::Suppress, None)
+        };
+        let fires = || event('f', AlertEvent::Raised);
+        let cases = [
+            (Some("x"), Some(AlertEvent::Suppressed)),
+            (Some("x"), None),
+            (Some("y"), Some(AlertEvent::Suppressed)),
+            (None, Some(AlertEvent::Unsuppressed)),
+            (None, None),
+            (Some("x"), Some(AlertEvent::Suppressed)),
+        ];
+        let mut recalled = AlertMarks::default();
+        for (by, expected) in cases {
+            let said = marks.apply(&suppress(by), fires(), at(1)).unwrap();
+            assert_eq!(said.as_ref().map(|alert| alert.event), expected);
+            if let Some(said) = said {
+                assert_eq!(said.suppressed_by.as_deref(), by);
+                recalled.recall(&said);
+            }
+            assert_eq!(recalled, marks);
+        }
+        let mut resolved = event('f', AlertEvent::Resolved);
+        marks.mark(&mut resolved, at(2));
+        assert_eq!((resolved.suppressed_by.as_deref(), marks), (Some("x"), AlertMarks::default()));
     }
 
     #[test]

@@ -50,4 +50,6 @@ pub mod rules_snapshot;
 pub mod rules_worker;
 pub mod sessions;
 pub mod state_store;
+pub mod suppression;
+pub mod suppression_stage;
 pub mod telemetry_json;

@@ -3,7 +3,7 @@
 use model::{RawMessage, Reason, Rejection};
 use sha2::{Digest, Sha256};
 
-use crate::alert_command::{AlertCommand, CommandDraft};
+use crate::alert_command::{AlertCommand, CommandDraft, CommandKind};
 
 /// What lies below it is no telemetry.
 pub const COMMANDS_TOPIC: &str = "urban-neuron/v1/commands/alerts/";
@@ -24,6 +24,10 @@ pub fn command_of(alert_id: &str, message: &RawMessage<'_>) -> Result<AlertComma
         draft.by.get_or_insert_with(|| message.publisher.to_owned());
         draft.finish(message.received_at_us)
     });
+    if command.as_ref().is_ok_and(|command| command.kind == CommandKind::Suppress) {
+        let words = "command: suppress is no people's to say";
+        return Err(Rejection::new(Reason::MalformedCommand, words));
+    }
     command.map_err(|error| Rejection::new(Reason::MalformedCommand, error.to_string()))
 }
 
@@ -43,7 +47,6 @@ mod tests {
     use model::Adapter;
 
     use super::*;
-    use crate::alert_command::CommandKind;
 
     const ALERT: &str = "0123456789abcdef0123456789abcdef";
 
@@ -86,6 +89,7 @@ mod tests {
             (retained, "a retained message"),
             (message(&topic, "acknowledge", 1), "no command: "),
             (message(&topic, r#"{"command":"comment"}"#, 1), "text: is missing"),
+            (message(&topic, r#"{"command":"suppress"}"#, 1), "command: suppress"),
             (message(&topic, r#"{"command":"acknowledge","alert_id":"0"}"#, 1), "alert_id: "),
         ];
         for (message, words) in cases {

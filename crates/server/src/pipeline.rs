@@ -102,7 +102,7 @@ impl Service {
         if roles.contains(&Role::Rules) {
             let (asking, asked) = rule_questions::channel();
             questions = Some(asking);
-            workers.push(rules_role::start(&log, config, &parts, asked)?);
+            workers.extend(rules_role::start(&log, config, &parts, asked)?);
         }
         let mut gateway = Gateway::default();
         if roles.contains(&Role::Gateway) {

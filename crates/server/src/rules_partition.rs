@@ -142,10 +142,13 @@ impl RulesPartition {
         Ok(state)
     }
 
-    /// Notes what was said after the snapshot. People's events stand beside the evaluator's output and are never produced
-    /// again by it.
+    /// Notes what was said after the snapshot. Marks stand beside the evaluator's output and are never produced again by it, nor is
+    /// what a later stage says.
     fn recall(&mut self, alert: Alert) {
-        if !alert.event.is_of_people() {
+        if alert.rule_id == rules::GATEWAY_OUTAGE {
+            return;
+        }
+        if !alert.event.is_mark() {
             self.said.insert(alert.ce_id(), alert);
             return;
         }
@@ -330,8 +333,8 @@ impl RulesPartition {
         let marked = self.firing(|alert_id| self.marks.has(alert_id));
         let marked: BTreeSet<String> = marked.into_iter().map(|alert| alert.alert_id).collect();
         self.marks.settle(|alert_id| marked.contains(alert_id), self.evaluator.clock_us());
-        // What people did is no sign that it still fires.
-        let fires = |firing: &Alert| !firing.event.is_of_people() || marked.contains(&firing.alert_id);
+        // A mark is no sign that it still fires.
+        let fires = |firing: &Alert| !firing.event.is_mark() || marked.contains(&firing.alert_id);
         self.touched.retain(|_, state| state.firing.as_ref().is_none_or(fires));
         std::mem::take(&mut self.touched).into_values().collect()
     }

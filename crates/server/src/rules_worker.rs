@@ -31,6 +31,7 @@ use crate::rules_partition::{RulesPartition, Said, StandStill};
 use crate::rules_recovery::{Recovered, Recovery, RecoverySources};
 use crate::rules_snapshot::SaidPositions;
 use crate::state_store::StateStore;
+use crate::suppression_stage::StageRules;
 
 /// Longest wait for records, so that ticks, snapshots and current states are on time.
 const POLL_WAIT: Duration = Duration::from_millis(10);
@@ -62,6 +63,7 @@ pub struct RulesWorkerConfig {
 pub struct RulesWorkerParts {
     pub store: StateStore,
     pub stream: AlertStream,
+    pub stage: StageRules,
     pub health: Health,
     pub stats: Arc<PipelineStats>,
     pub failpoint: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
@@ -324,6 +326,8 @@ impl<L: Log> RulesWorker<L> {
             && self.recoveries.is_empty()
             && self.partitions.values().all(RulesPartition::is_live);
         self.parts.stream.set_live(is_live);
+        let first = self.partitions.get(&0).filter(|state| state.is_live());
+        self.parts.stage.set(first.map(|state| state.evaluator().shared_rule_set()));
         if is_live && !self.has_proposed {
             self.has_proposed = true;
             self.proposer.propose(self.config.may_return_to_older_rules);

@@ -44,6 +44,10 @@ fn find<L: Log>(log: &L, command: &AlertCommand) -> Result<Found, OperationError
     if let Some((partition, alert)) = find_current(log, &command.alert_id)?
         && alert.people.iter().all(|past| past.command_id != command.id)
     {
+        if alert.rule_id == rules::GATEWAY_OUTAGE {
+            let words = "a gateway's outage takes no commands: give them to the alerts of its devices";
+            return Err(OperationError::Refused(words.to_owned()));
+        }
         return Ok(Found::Firing(partition));
     }
     // Resolved, unknown, done before, or so new that its state does not stand there yet: its events tell.

@@ -18,13 +18,14 @@ use crate::rule_questions::{AskedRules, RuleQuestions};
 use crate::rule_sets::RuleSets;
 use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
 use crate::state_store::StateStore;
+use crate::suppression_stage::{self, StageRules};
 
 pub(super) fn start<L: Log>(
     log: &L,
     config: &Config,
     parts: &Shared,
     asked: AskedRules,
-) -> anyhow::Result<Worker> {
+) -> anyhow::Result<[Worker; 2]> {
     let worker_config = RulesWorkerConfig {
         tenant: config.tenant.clone(),
         lake_root: config.lake.root.clone(),
@@ -34,9 +35,11 @@ pub(super) fn start<L: Log>(
         may_return_to_older_rules: config.log.kind == LogKind::Embedded,
     };
     let failpoints = parts.failpoints.clone();
+    let stage = StageRules::default();
     let worker_parts = RulesWorkerParts {
         store: StateStore::new(&config.lake.root),
         stream: parts.stream.clone(),
+        stage: stage.clone(),
         health: parts.health.clone(),
         stats: parts.stats.clone(),
         failpoint: failpoints.is_armed().then(|| {
@@ -51,13 +54,18 @@ pub(super) fn start<L: Log>(
         catalog,
         config.time_zone.clone(),
     );
+    let (stage_log, stream) = (log.clone(), parts.stream.clone());
+    let stage = parts.spawn("suppression stage", Role::Rules, move |stop| {
+        suppression_stage::run(&stage_log, &stage, &stream, stop)
+    })?;
     let rule_sets = RuleSets::new(worker_parts.store.clone());
     let proposer =
         RuleProposer::start(loader, rule_sets.clone()).context("starting the thread of the rule loader")?;
     let log = log.clone();
-    parts.spawn("rules worker", Role::Rules, move |stop| {
+    let worker = parts.spawn("rules worker", Role::Rules, move |stop| {
         RulesWorker::new(log, worker_parts, worker_config, rule_sets, proposer)?.answering(asked).run(stop)
-    })
+    })?;
+    Ok([worker, stage])
 }
 
 /// Who answers what people ask of the rules; without `questions` from what a worker left.

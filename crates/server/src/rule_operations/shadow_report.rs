@@ -95,7 +95,11 @@ impl Episodes {
                     !said.is_earlier || ended.is_none_or(|ended| ended >= since)
                 });
             }
-            AlertEvent::Acknowledged | AlertEvent::Commented | AlertEvent::Silenced => {}
+            AlertEvent::Acknowledged
+            | AlertEvent::Commented
+            | AlertEvent::Silenced
+            | AlertEvent::Suppressed
+            | AlertEvent::Unsuppressed => {}
         }
     }
 }

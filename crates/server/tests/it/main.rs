@@ -17,3 +17,4 @@ mod people;
 mod readers;
 mod registry;
 mod shadow;
+mod suppression;
