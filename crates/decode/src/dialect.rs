@@ -69,6 +69,12 @@ pub(crate) const DIALECTS: &[&Dialect] = &[
     &dialects::homie::DIALECT,
     &dialects::sparkplug::DIALECT,
     &dialects::hj212::DIALECT,
+    &dialects::gb26875::DIALECT,
+    &dialects::sl651::DIALECT,
+    &dialects::cjt188::DIALECT,
+    &dialects::dlt645::DIALECT,
+    &dialects::jt808::DIALECT,
+    &dialects::modbus_rtu::DIALECT,
 ];
 
 /// A dialect by its name.

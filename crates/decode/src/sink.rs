@@ -107,6 +107,11 @@ impl<'s> Sink<'s> {
         &mut self.buffers.sparkplug
     }
 
+    /// The names for which the model of a device says what they mean.
+    pub(crate) fn model_names(&self, device_id: &str) -> impl Iterator<Item = &str> {
+        self.buffers.devices.find(device_id).into_iter().flat_map(|known| known.names())
+    }
+
     /// Not even a refused child has come.
     pub(crate) fn is_untouched(&self) -> bool {
         self.index == 0
@@ -143,10 +148,7 @@ impl<'s> Sink<'s> {
             return Err(Rejection::new(Reason::UnregisteredDevice, what));
         }
         let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
-        let zone = draft
-            .has_local_times
-            .then(|| known.and_then(|known| known.zone))
-            .map(|known| known.unwrap_or(time_zone));
+        let zone = draft.has_local_times.then(|| known.and_then(|known| known.zone).unwrap_or(time_zone));
         let decide = |claim: Option<DraftTime>| {
             let in_utc = |claim: DraftTime| match zone {
                 Some(zone) => DraftTime { at_us: zone.to_utc_us(claim.at_us), ..claim },
@@ -181,8 +183,7 @@ impl<'s> Sink<'s> {
                 ]),
                 codec: self.dialect.name,
                 codec_version: self.dialect.version,
-                is_time_zone_assumed: claim.is_some()
-                    && zone.is_some_and(|zone| std::ptr::eq(zone, time_zone)),
+                is_time_zone_assumed: claim.and(zone).is_some_and(|zone| std::ptr::eq(zone, time_zone)),
             },
         };
         let readings = draft.readings.iter().map(|reading| {

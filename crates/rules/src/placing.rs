@@ -122,7 +122,7 @@ impl Core {
             self.kept.push(Kept::default());
             self.kept.len() as u32 - 1
         });
-        let by_view = &mut self.kept[*kept as usize].by_view;
+        let kept = &mut self.kept[*kept as usize];
         let window = self.rules.window_span_us(taken.metric).map(|span_us| {
             let value = match taken.value {
                 TakenValue::Number(number) => number,
@@ -133,7 +133,7 @@ impl Core {
         });
         let running = (plan, &*self.rules.plan(plan).windows);
         for view in self.rules.views().filter(|view| taken.is_placed[*view as usize]) {
-            let KeptView { place, window: readings } = &mut by_view[view as usize];
+            let KeptView { place, window: readings } = kept.get_mut(view);
             *place = Some(placed(taken, cause, &self.metrics));
             if let Some((span_us, reading)) = window {
                 let readings_max = self.limits.window_readings_max;

@@ -167,35 +167,52 @@ fn receiver(message: &[u8]) -> Result<Receiver<'_>, Malformed> {
             (3, Bytes) => receiver.time_us = Some(timestamp(fields.bytes()?)?),
             (6, Varint) => receiver.rssi = Some(f64::from(fields.varint()? as i32)),
             (7, Fixed32) => receiver.snr = Some(digits::shortest(f32::from_bits(fields.fixed32()?))),
-            (12, Bytes) => receiver.place = place(fields.bytes()?)?.0,
+            (12, Bytes) => receiver.place = Location::parse(fields.bytes()?)?.place(),
             (_, wire) => fields.skip(wire)?,
         }
     }
     Ok(receiver)
 }
 
-/// `common.Location`: latitude and longitude where they are degrees, altitude, accuracy.
-fn place(message: &[u8]) -> Result<(Option<(f64, f64)>, f64, f64), Malformed> {
-    let (mut latitude, mut longitude, mut altitude, mut accuracy) = (0.0f64, 0.0f64, 0.0, 0.0);
-    let mut fields = Fields::new(message);
-    while let Some(key) = fields.next_key()? {
-        match key {
-            (1, Fixed64) => latitude = f64::from_bits(fields.fixed64()?),
-            (2, Fixed64) => longitude = f64::from_bits(fields.fixed64()?),
-            (3, Fixed64) => altitude = f64::from_bits(fields.fixed64()?),
-            (5, Fixed32) => accuracy = digits::shortest(f32::from_bits(fields.fixed32()?)),
-            (_, wire) => fields.skip(wire)?,
+/// `common.Location`.
+#[derive(Default)]
+struct Location {
+    latitude: f64,
+    longitude: f64,
+    altitude: f64,
+    accuracy: f64,
+}
+
+impl Location {
+    fn parse(message: &[u8]) -> Result<Self, Malformed> {
+        let mut location = Location::default();
+        let mut fields = Fields::new(message);
+        while let Some(key) = fields.next_key()? {
+            match key {
+                (1, Fixed64) => location.latitude = f64::from_bits(fields.fixed64()?),
+                (2, Fixed64) => location.longitude = f64::from_bits(fields.fixed64()?),
+                (3, Fixed64) => location.altitude = f64::from_bits(fields.fixed64()?),
+                (5, Fixed32) => location.accuracy = digits::shortest(f32::from_bits(fields.fixed32()?)),
+                (_, wire) => fields.skip(wire)?,
+            }
         }
+        Ok(location)
     }
-    let is_place = latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && (latitude, longitude) != (0.0, 0.0);
-    Ok((is_place.then_some((latitude, longitude)), altitude, accuracy))
+
+    /// Nothing where they are no degrees, or both 0: not said.
+    fn place(&self) -> Option<(f64, f64)> {
+        let Location { latitude, longitude, .. } = *self;
+        let is_place =
+            latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && (latitude, longitude) != (0.0, 0.0);
+        is_place.then_some((latitude, longitude))
+    }
 }
 
 fn location<'a>(message: &'a [u8], event: &mut Event<'a>) -> Result<(), Malformed> {
-    let (place, altitude, accuracy) = place(message)?;
-    event.place = place;
-    event.push("altitude", DraftValue::Number(altitude));
-    event.push("location_accuracy", DraftValue::Number(accuracy));
+    let location = Location::parse(message)?;
+    event.place = location.place();
+    event.push("altitude", DraftValue::Number(location.altitude));
+    event.push("location_accuracy", DraftValue::Number(location.accuracy));
     Ok(())
 }
 

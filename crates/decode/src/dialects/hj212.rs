@@ -7,6 +7,7 @@ use model::event_id::Identity;
 use model::proto::{Kind, Quality};
 use model::{Reason, Rejection};
 
+use super::checksum::SHIFTED;
 use super::frame_payload::{self, Context, Frames, malformed, wrong_checksum};
 use super::hj212_factors;
 use super::{digits, local_time};
@@ -86,25 +87,8 @@ fn hex(digits: &[u8]) -> Option<u16> {
 /// Annex A. Unlike CRC-16/MODBUS the register is shifted before a byte comes in.
 pub(super) fn crc(data: &[u8]) -> u16 {
     // What is left of the register and the byte are eight bits together.
-    data.iter().fold(0xffff, |crc, byte| CRC_OF[usize::from((crc >> 8) ^ u16::from(*byte))])
+    data.iter().fold(0xffff, |crc, byte| SHIFTED[usize::from((crc >> 8) ^ u16::from(*byte))])
 }
-
-/// Eight shifts of each value of a byte.
-const CRC_OF: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut value = 0;
-    while value < 256 {
-        let mut crc = value as u16;
-        let mut shift = 0;
-        while shift < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xa001 } else { crc >> 1 };
-            shift += 1;
-        }
-        table[value] = crc;
-        value += 1;
-    }
-    table
-};
 
 /// What stands before `CP`.
 #[derive(Default)]

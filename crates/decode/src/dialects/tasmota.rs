@@ -57,20 +57,19 @@ fn decode(message: &RawMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection
     }
     let mut reader = json_fields::open_object(message.payload)?;
     let mut readings = sink.readings();
-    let (mut local_us, mut temperature_unit, mut pressure_unit) =
-        (None, Cow::Borrowed(""), Cow::Borrowed(""));
+    let (mut local_us, mut units) = (None, Units::default());
     members(&mut reader, |reader, key, token| {
         match (&*key, token) {
             ("Time", JsonToken::Text(text)) => local_us = local_time::parse_iso(&text),
-            ("TempUnit", JsonToken::Text(unit)) => temperature_unit = unit,
-            ("PressureUnit", JsonToken::Text(unit)) => pressure_unit = unit,
+            ("TempUnit", JsonToken::Text(unit)) => units.temperature = unit,
+            ("PressureUnit", JsonToken::Text(unit)) => units.pressure = unit,
             (_, token) => json_fields::reading(reader, key, token, None, &mut readings)?,
         }
         Ok(())
     })?;
     reader.end()?;
     json_fields::refuse_duplicate(&readings)?;
-    give_meaning(&mut readings, &temperature_unit, &pressure_unit);
+    give_meaning(&mut readings, &units);
     let mut draft = Draft::new(device_id(device), readings);
     draft.kind = Kind::Telemetry;
     draft.has_local_times = true;
@@ -81,12 +80,15 @@ fn decode(message: &RawMessage<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection
     sink.accept(message, draft)
 }
 
+/// What the message says of its temperatures and pressures; empty where it says nothing.
+#[derive(Default)]
+struct Units<'a> {
+    temperature: Cow<'a, str>,
+    pressure: Cow<'a, str>,
+}
+
 /// A key is the metric's name; the driver stands before it where another driver has the same key.
-fn give_meaning<'a>(
-    readings: &mut [DraftReading<'a>],
-    temperature_unit: &Cow<'a, str>,
-    pressure_unit: &Cow<'a, str>,
-) {
+fn give_meaning<'a>(readings: &mut [DraftReading<'a>], units: &Units<'a>) {
     let is_alone = |readings: &[DraftReading<'a>], key: &str| {
         readings.iter().filter(|reading| key_of(&reading.metric).1 == key).count() == 1
     };
@@ -102,8 +104,8 @@ fn give_meaning<'a>(
         let name = if is_alone { metric.to_owned() } else { format!("{driver}.{metric}") };
         if matches!(reading.value, DraftValue::Number(_) | DraftValue::Integer(_)) {
             reading.unit = match (is_temperature, is_pressure) {
-                (true, _) => temperature_unit.clone(),
-                (_, true) if !pressure_unit.is_empty() => pressure_unit.clone(),
+                (true, _) => units.temperature.clone(),
+                (_, true) if !units.pressure.is_empty() => units.pressure.clone(),
                 _ => Cow::Borrowed(unit),
             };
         }

@@ -103,7 +103,7 @@ fn any_byte_of_a_sample_may_be_another() {
     let mut decoder = decoder();
     for sample in samples() {
         for at in 0..sample.payload.len() {
-            for change in [0x01, 0x20, 0x80, 0xff] {
+            for change in [0x01, 0xa0] {
                 let mut damaged = sample.payload.clone();
                 damaged[at] ^= change;
                 decode_as_sample(&mut decoder, &sample, &damaged);
