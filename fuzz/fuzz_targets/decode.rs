@@ -1,4 +1,4 @@
-//! Every dialect: the first byte picks it by its index, the rest is the payload.
+//! Every dialect: its name and a zero byte, or one byte as its index, pick it; the rest is the payload.
 
 #![no_main]
 
@@ -22,7 +22,11 @@ thread_local! {
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, payload)) = bytes.split_first() else { return };
     let dialects: Vec<_> = Decoder::dialects().collect();
-    let dialect = dialects[usize::from(*first) % dialects.len()];
+    let named = dialects.iter().find_map(|dialect| {
+        let payload = bytes.strip_prefix(dialect.name.as_bytes())?.strip_prefix(b"\0")?;
+        Some((*dialect, payload))
+    });
+    let (dialect, payload) = named.unwrap_or((dialects[usize::from(*first) % dialects.len()], payload));
     let topic = dialect.example_topic("d-1");
     let message = RawMessage {
         adapter: Adapter::MqttEndpoint,

@@ -16,6 +16,9 @@ const DEPTH_MAX: usize = 8;
 
 /// How a frame of a dialect is found in bytes that begin with it.
 pub(super) trait Frames {
+    /// Frames have marks. Without them what a line makes between frames may begin like one, and is passed over beside one.
+    const IS_MARKED: bool = true;
+
     /// Whether bytes begin like a frame.
     fn begins(bytes: &[u8]) -> bool;
     /// The length of the frame with which the bytes begin, or why it is none.
@@ -46,7 +49,7 @@ pub(super) fn transmitter<'a>(topic: &'a str, dialect: &str) -> Option<&'a str> 
     own_topic::device(topic, dialect)?.strip_suffix("/frames").filter(|device| !device.contains('/'))
 }
 
-/// All frames of a payload: each is refused or taken for itself, what stands between them is passed over.
+/// All frames of a payload: each is refused or taken for itself, what is no frame between them is passed over.
 pub(super) fn decode<F: Frames>(
     message: &RawMessage<'_>,
     dialect: &str,
@@ -65,6 +68,9 @@ pub(super) fn decode<F: Frames>(
         }
         match F::length(&bytes[at..]) {
             Ok(length) => {
+                if let Some(earlier) = refused.take().filter(|_| F::IS_MARKED) {
+                    sink.reject(earlier)?;
+                }
                 let frame = &bytes[at..at + length];
                 if let Err(rejection) = F::decode(frame, &context, sink) {
                     sink.reject(located(rejection, at))?;
@@ -72,14 +78,14 @@ pub(super) fn decode<F: Frames>(
                 at += length;
             }
             Err(rejection) => {
-                // A later byte may begin a whole frame; of those that do not, the first says what is wrong.
+                // A later byte may begin a whole frame; up to there the first that does not says what is wrong.
                 refused = refused.or(Some(located(rejection, at)));
                 at += 1;
             }
         }
     }
     match refused {
-        Some(rejection) if sink.is_untouched() => Err(rejection),
+        Some(rejection) if F::IS_MARKED || sink.is_untouched() => sink.reject(rejection),
         None if sink.is_untouched() => {
             Err(Rejection::new(Reason::MalformedFrame, "no frame begins anywhere in the payload"))
         }

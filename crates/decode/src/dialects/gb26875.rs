@@ -143,11 +143,14 @@ const ANALOG: [(&str, &str, u32); 12] = [
 
 impl Transmitter<'_, '_> {
     fn data(&self, data: &[u8], sink: &mut Sink<'_>) -> Result<(), Rejection> {
-        let [kind, count, objects @ ..] = data else {
+        if data.is_empty() {
             // A confirmation or a heartbeat.
             let mut readings = sink.readings();
             readings.push(DraftReading::new("status", DraftValue::Text("alive".into())));
             return self.accept(self.id.clone(), readings, Kind::Status, self.sent_us, sink);
+        }
+        let [kind, count, objects @ ..] = data else {
+            return Err(malformed("the application data end before the count of their objects"));
         };
         let object_bytes = match kind {
             1 | 4 => 4,

@@ -80,7 +80,7 @@ fn decimal(digits: &[u8]) -> Option<usize> {
 
 /// Four hex digits of either case; a space stands where a station does not pad them.
 fn hex(digits: &[u8]) -> Option<u16> {
-    let digits = std::str::from_utf8(digits.get(..CRC_BYTES)?).ok()?.trim();
+    let digits = std::str::from_utf8(digits.get(..CRC_BYTES)?).ok()?.trim_matches(' ');
     u16::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
 }
 

@@ -30,6 +30,8 @@ const CRC_BYTES: usize = 2;
 struct ModbusRtu;
 
 impl Frames for ModbusRtu {
+    const IS_MARKED: bool = false;
+
     /// Units send pings and their number between frames: only what the CRC fits is a frame.
     fn begins(bytes: &[u8]) -> bool {
         matches!(bytes, [0x01..=0xf7, 0x01..=0x04, _, ..]) && length(bytes).is_some()

@@ -53,6 +53,16 @@ fn read(dialect: &'static str, page: &str, samples: &mut Vec<Sample>) {
 }
 
 #[test]
+fn the_list_of_pages_is_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/dialects/README.md");
+    let list = std::fs::read_to_string(path).unwrap();
+    for dialect in Decoder::dialects() {
+        let link = format!("[{0}]({0}.md)", dialect.name);
+        assert!(list.contains(&link), "{link}");
+    }
+}
+
+#[test]
 fn a_sample_becomes_what_its_page_says() {
     let mut decoder = decoder();
     let mut wrong = Vec::new();
