@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use model::RawMessage;
 use model::proto::Session;
+use model::{NotItsDevice, RawMessage, SomeDevices};
 
 /// Counts what one intake was given: everything up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,12 @@ pub struct IntakeError(pub String);
 pub trait Intake: 'static {
     /// Takes one message: it becomes telemetry, dead letters or both. Never blocks and never refuses.
     fn push(&mut self, message: &RawMessage<'_>);
+
+    /// Takes one message of somebody who may speak for some devices only.
+    ///
+    /// # Errors
+    /// It speaks for another device: nothing of it is taken.
+    fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice>;
 
     /// Says that a persistent session exists (`Some`) or no longer does (`None`), durable with the next ticket.
     fn put_session(&mut self, client_id: &str, session: Option<&Session>);

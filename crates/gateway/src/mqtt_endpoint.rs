@@ -14,7 +14,9 @@
 //! do; wills whose delay runs are lost when the process ends; no will is published when the server itself goes.
 
 mod ack_queue;
+mod audit;
 mod authenticator;
+mod certificate_names;
 mod config;
 mod connection;
 mod counters;
@@ -23,6 +25,7 @@ mod end;
 mod farewell;
 mod flushes;
 mod handshake;
+mod identity;
 mod janitor;
 mod listener;
 mod mailbox;
@@ -48,14 +51,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-pub use authenticator::{AllowAnyone, Authenticator};
+pub use authenticator::{Admission, AllowAnyone, Applicant, Authenticator};
 pub use config::{EndpointConfig, TlsFiles};
 pub use counters::{EndpointCounters, EndpointCounts};
+pub use identity::Identity;
 pub use subscriptions::ALERTS_ROOT;
 pub use tls::TlsError;
 
 use crate::alert_board::AlertBoard;
 use crate::intake::{IntakeError, IntakeSource};
+use audit::Audit;
 use listener::Spreader;
 use session_registry::SessionRegistry;
 use shard::Common;
@@ -89,6 +94,7 @@ pub enum EndpointError {
 pub struct MqttEndpoint {
     addresses: EndpointAddresses,
     counters: Arc<EndpointCounters>,
+    sessions: Arc<SessionRegistry>,
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -117,11 +123,19 @@ impl MqttEndpoint {
         let (listeners, addresses) = listen(&config)?;
         let now_us = source.now_us();
         let registry = SessionRegistry::new(config.sessions_max, sessions, Instant::now(), now_us);
+        let registry = Arc::new(registry);
         let counters = Arc::new(EndpointCounters::default());
-        let common = Arc::new(Common { config, source, board, authenticator, registry });
+        let common = Arc::new(Common {
+            config,
+            source,
+            board,
+            authenticator,
+            audit: Audit::new(),
+            registry: registry.clone(),
+        });
         let (stop, stopped) = watch::channel(None);
         let (spreader, receivers) = spreader(&common.config);
-        let mut endpoint = MqttEndpoint { addresses, counters, stop, threads: Vec::new() };
+        let mut endpoint = MqttEndpoint { addresses, counters, sessions: registry, stop, threads: Vec::new() };
         let mut listening = Some((spreader, listeners));
         for (index, accepted) in receivers.into_iter().enumerate() {
             let start = thread::Start {
@@ -152,6 +166,11 @@ impl MqttEndpoint {
         self.counters.clone()
     }
 
+    /// Wakes the connections after an [`Identity`] was revoked.
+    pub fn connections_waker(&self) -> ConnectionsWaker {
+        ConnectionsWaker(self.sessions.clone())
+    }
+
     /// Stops: accepts and reads nothing more, acknowledges what becomes durable within `deadline`, says DISCONNECT and
     /// closes. Blocks until it is done, at most a second beyond `deadline`.
     pub fn stop(self, deadline: Duration) {
@@ -161,6 +180,16 @@ impl MqttEndpoint {
                 tracing::error!("a thread of the mqtt endpoint ended in a panic");
             }
         }
+    }
+}
+
+/// Makes every connection look at once whether it may still be.
+#[derive(Clone)]
+pub struct ConnectionsWaker(Arc<SessionRegistry>);
+
+impl ConnectionsWaker {
+    pub fn wake_all(&self) {
+        self.0.wake_all();
     }
 }
 

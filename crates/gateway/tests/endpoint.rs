@@ -8,8 +8,12 @@ mod acks;
 mod alerts;
 #[path = "endpoint/clients.rs"]
 mod clients;
+#[path = "endpoint/certificates.rs"]
+mod certificates;
 #[path = "endpoint/fake_log.rs"]
 mod fake_log;
+#[path = "endpoint/identities.rs"]
+mod identities;
 #[path = "endpoint/limits.rs"]
 mod limits;
 #[path = "endpoint/raw_client.rs"]

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use crate::mqtt::encode;
+use crate::mqtt::ReasonCode;
 
 /// A FIFO; its bound is the connection's, which does not read beyond it.
 #[derive(Default)]
@@ -15,18 +16,26 @@ pub(super) struct AckQueue {
     /// PUBACK and PUBREC, the short form of both versions.
     encoded: VecDeque<[u8; 4]>,
     marks: VecDeque<Mark>,
+    refusals: usize,
 }
 
 struct Mark {
     flush: u64,
     count: usize,
     arrived_at: Instant,
+    /// One answer that refuses, and waits only for those before it.
+    refusal: Option<ReasonCode>,
 }
 
 impl AckQueue {
     /// Messages that wait for their answer.
     pub(super) fn len(&self) -> usize {
         self.encoded.len()
+    }
+
+    /// Those of them that were taken.
+    pub(super) fn taken(&self) -> usize {
+        self.encoded.len() - self.refusals
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -38,30 +47,64 @@ impl AckQueue {
     pub(super) fn push(&mut self, kind: u8, packet_id: u16, flush: u64, arrived_at: Instant) {
         self.encoded.push_back(encode::ack(kind, packet_id));
         match self.marks.back_mut() {
-            Some(mark) if mark.flush == flush => mark.count += 1,
-            _ => self.marks.push_back(Mark { flush, count: 1, arrived_at }),
+            Some(mark) if mark.flush == flush && mark.refusal.is_none() => mark.count += 1,
+            _ => self.marks.push_back(Mark { flush, count: 1, arrived_at, refusal: None }),
         }
     }
 
-    /// Moves the answers to all flushes that are durable to `out` and gives their count; `on_flush` is told when the
-    /// first message of each arrived.
+    /// Adds an answer of 5.0 that refuses; it leaves behind those that are there, at once where there are none.
+    pub(super) fn refuse(
+        &mut self,
+        kind: u8,
+        packet_id: u16,
+        reason: ReasonCode,
+        arrived_at: Instant,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(flush) = self.last_flush() else {
+            out.extend_from_slice(&encode::refusal(kind, packet_id, reason));
+            return;
+        };
+        self.encoded.push_back(encode::ack(kind, packet_id));
+        self.marks.push_back(Mark { flush, count: 1, arrived_at, refusal: Some(reason) });
+        self.refusals += 1;
+    }
+
+    /// Moves the answers to all flushes that are durable to `out` and gives how many say that a message was taken;
+    /// `on_flush` is told when the first message of each arrived.
     pub(super) fn release(
         &mut self,
         is_durable: impl Fn(u64) -> bool,
         out: &mut Vec<u8>,
         mut on_flush: impl FnMut(Instant),
     ) -> usize {
-        let mut count = 0;
+        let (mut taken, mut run) = (0, 0);
         while let Some(mark) = self.marks.pop_front_if(|mark| is_durable(mark.flush)) {
-            on_flush(mark.arrived_at);
-            count += mark.count;
+            if let Some(reason) = mark.refusal {
+                taken += self.release_run(std::mem::take(&mut run), out);
+                self.release_refusal(reason, out);
+            } else {
+                on_flush(mark.arrived_at);
+                run += mark.count;
+            }
         }
+        taken + self.release_run(run, out)
+    }
+
+    fn release_run(&mut self, count: usize, out: &mut Vec<u8>) -> usize {
         let (front, back) = self.encoded.as_slices();
         let split = count.min(front.len());
         out.extend_from_slice(front[..split].as_flattened());
         out.extend_from_slice(back[..count - split].as_flattened());
         self.encoded.drain(..count);
         count
+    }
+
+    fn release_refusal(&mut self, reason: ReasonCode, out: &mut Vec<u8>) {
+        if let Some([first, _, high, low]) = self.encoded.pop_front() {
+            out.extend_from_slice(&encode::refusal(first >> 4, u16::from_be_bytes([high, low]), reason));
+            self.refusals -= 1;
+        }
     }
 
     /// The flush of the last message.

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::certificate_names;
 use super::websocket::WebSocket;
 
 /// How a connection came in.
@@ -41,6 +42,12 @@ impl Transport {
                 Transport::WebSocket(Box::new(accepted))
             }
         })
+    }
+
+    /// The names of the certificate that the client has shown and that was verified.
+    pub(super) fn certificate_names(&self) -> Option<Vec<String>> {
+        let Transport::Tls(stream) = self else { return None };
+        stream.get_ref().1.peer_certificates()?.first().map(certificate_names::names)
     }
 }
 

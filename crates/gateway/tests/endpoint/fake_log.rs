@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use model::RawMessage;
 use model::proto::Session;
+use model::{NotItsDevice, RawMessage, SomeDevices};
 use parking_lot::{Condvar, Mutex};
 use urban_neuron_gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 
@@ -173,6 +173,15 @@ impl Intake for FakeIntake {
             received_at_us: message.received_at_us,
         };
         self.add(|state| state.pushed.push(pushed));
+    }
+
+    /// The device is the topic.
+    fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice> {
+        if rights.hold(message.topic, "") {
+            self.push(message);
+            return Ok(());
+        }
+        Err(NotItsDevice { device_id: message.topic.into() })
     }
 
     fn put_session(&mut self, client_id: &str, session: Option<&Session>) {
