@@ -10,7 +10,7 @@ use decode::Outcome;
 use gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 use log::{Appender, Error as LogError, Log, Topic, partition_of};
 use model::proto::Session;
-use model::{RawMessage, Reason, Rejection};
+use model::{NotItsDevice, RawMessage, Reason, Rejection, SomeDevices};
 use prost::Message;
 
 use crate::clock::ReceiveClock;
@@ -87,6 +87,25 @@ struct LogWriter<A> {
 }
 
 impl<A: Appender> LogWriter<A> {
+    /// Appends what became of a message.
+    fn write(&mut self, message: &RawMessage<'_>, outcome: Outcome<'_>) {
+        match outcome {
+            Outcome::Rejected(rejection) => self.dead_letter(message, Some(&rejection), &[]),
+            Outcome::Decoded(decoded) => {
+                let mut refused = Vec::new();
+                for child in decoded.telemetry() {
+                    if let Err(rejection) = self.telemetry(child.device_id, child.record) {
+                        refused.push((child.index, rejection));
+                    }
+                }
+                if !decoded.rejected().is_empty() || !refused.is_empty() {
+                    refused.extend(decoded.rejected().iter().cloned());
+                    self.dead_letter(message, None, &refused);
+                }
+            }
+        }
+    }
+
     fn telemetry(&mut self, device_id: &str, record: &[u8]) -> Result<(), Rejection> {
         let partition = partition_of(device_id.as_bytes(), self.partitions);
         match self.appender.append(Topic::Telemetry, partition, device_id.as_bytes(), Some(record), &[]) {
@@ -120,22 +139,13 @@ impl<A: Appender> LogWriter<A> {
 
 impl<A: Appender + 'static> Intake for PipelineIntake<A> {
     fn push(&mut self, message: &RawMessage<'_>) {
-        let writer = &mut self.writer;
-        match self.decoder.current().decode(message) {
-            Outcome::Rejected(rejection) => writer.dead_letter(message, Some(&rejection), &[]),
-            Outcome::Decoded(decoded) => {
-                let mut refused = Vec::new();
-                for child in decoded.telemetry() {
-                    if let Err(rejection) = writer.telemetry(child.device_id, child.record) {
-                        refused.push((child.index, rejection));
-                    }
-                }
-                if !decoded.rejected().is_empty() || !refused.is_empty() {
-                    refused.extend(decoded.rejected().iter().cloned());
-                    writer.dead_letter(message, None, &refused);
-                }
-            }
-        }
+        self.writer.write(message, self.decoder.current().decode(message));
+    }
+
+    fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice> {
+        let outcome = self.decoder.current().decode_for(rights, message)?;
+        self.writer.write(message, outcome);
+        Ok(())
     }
 
     fn put_session(&mut self, client_id: &str, session: Option<&Session>) {

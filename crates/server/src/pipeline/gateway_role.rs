@@ -13,11 +13,12 @@ use log::Log;
 use super::shared::{Shared, Worker};
 use crate::alert_follower::{self, Ends};
 use crate::config::Config;
-use crate::credentials::Credentials;
 use crate::decoders::Decoders;
 use crate::engine_configs;
 use crate::health::Role;
 use crate::heartbeat;
+use crate::identity::gatekeeper::Gatekeeper;
+use crate::identity::{user_file, users_watch};
 use crate::intake::PipelineSource;
 use crate::registry_watch;
 use crate::sessions;
@@ -28,6 +29,7 @@ pub(super) struct Gateway {
     endpoint: Option<MqttEndpoint>,
     subscribers: Vec<MqttSubscriber>,
     alert_publisher: Option<AlertPublisher>,
+    users_watch: Option<Worker>,
     /// Refused by the endpoint and in the books already.
     refused: AtomicU64,
 }
@@ -68,14 +70,22 @@ impl Gateway {
             |account| PipelineSource::new(log.clone(), account, decoders.clone(), parts.clock.clone());
         let mut gateway = Gateway::default();
         if engine_configs::has_endpoint(config) {
+            let gatekeeper = gatekeeper(config)?;
             let endpoint = MqttEndpoint::start(
                 engine_configs::endpoint(config),
                 source(parts.endpoint_account.clone()),
                 parts.board.clone(),
-                authenticator(config)?,
+                authenticator(gatekeeper.as_ref()),
                 sessions::read(log).context("reading the MQTT sessions")?,
             );
-            gateway.endpoint = Some(endpoint.context("mqtt.endpoint")?);
+            let endpoint = endpoint.context("mqtt.endpoint")?;
+            if let (Some(gatekeeper), Some(path)) = (gatekeeper, &config.mqtt_endpoint.credentials_path) {
+                let (path, connections) = (path.clone(), endpoint.connections_waker());
+                gateway.users_watch = Some(parts.spawn("users watch", Role::Gateway, move |stop| {
+                    users_watch::follow(&path, &gatekeeper, &connections, stop)
+                })?);
+            }
+            gateway.endpoint = Some(endpoint);
         }
         for (at, section) in config.mqtt_subscribers.iter().enumerate() {
             let subscriber = MqttSubscriber::start(
@@ -113,6 +123,10 @@ impl Gateway {
     /// Stops all adapters; what they took is acknowledged as it becomes durable, within the deadline.
     pub fn stop(self, deadline: Duration) {
         let ends_at = Instant::now() + deadline;
+        if let Some(watch) = self.users_watch {
+            watch.stop();
+            watch.join();
+        }
         if let Some(endpoint) = self.endpoint {
             endpoint.stop(deadline);
         }
@@ -122,9 +136,18 @@ impl Gateway {
     }
 }
 
-fn authenticator(config: &Config) -> anyhow::Result<Arc<dyn Authenticator>> {
-    match &config.mqtt_endpoint.credentials_path {
-        None => Ok(Arc::new(AllowAnyone)),
-        Some(path) => Ok(Arc::new(Credentials::read(path).context("mqtt.endpoint.credentials_path")?)),
+/// Who lets users in, where the config names a file of them.
+fn gatekeeper(config: &Config) -> anyhow::Result<Option<Arc<Gatekeeper>>> {
+    let section = &config.mqtt_endpoint;
+    let Some(path) = &section.credentials_path else { return Ok(None) };
+    let users = user_file::read(path).context("mqtt.endpoint.credentials_path")?;
+    let gatekeeper = Gatekeeper::start(users, engine_configs::gatekeeper(section));
+    Ok(Some(Arc::new(gatekeeper.context("starting the threads that check passwords")?)))
+}
+
+fn authenticator(gatekeeper: Option<&Arc<Gatekeeper>>) -> Arc<dyn Authenticator> {
+    match gatekeeper {
+        None => Arc::new(AllowAnyone::default()),
+        Some(gatekeeper) => gatekeeper.clone(),
     }
 }
