@@ -135,7 +135,8 @@ impl MqttEndpoint {
         });
         let (stop, stopped) = watch::channel(None);
         let (spreader, receivers) = spreader(&common.config);
-        let mut endpoint = MqttEndpoint { addresses, counters, sessions: registry, stop, threads: Vec::new() };
+        let mut endpoint =
+            MqttEndpoint { addresses, counters, sessions: registry, stop, threads: Vec::new() };
         let mut listening = Some((spreader, listeners));
         for (index, accepted) in receivers.into_iter().enumerate() {
             let start = thread::Start {

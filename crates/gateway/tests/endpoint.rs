@@ -6,10 +6,10 @@
 mod acks;
 #[path = "endpoint/alerts.rs"]
 mod alerts;
-#[path = "endpoint/clients.rs"]
-mod clients;
 #[path = "endpoint/certificates.rs"]
 mod certificates;
+#[path = "endpoint/clients.rs"]
+mod clients;
 #[path = "endpoint/fake_log.rs"]
 mod fake_log;
 #[path = "endpoint/identities.rs"]

@@ -35,8 +35,8 @@ impl SomeDevices {
     /// Whether they hold `device_id`, which the registry puts behind `gateway_id` (empty: behind none, or not known).
     #[inline]
     pub fn hold(&self, device_id: &str, gateway_id: &str) -> bool {
-        let is_behind =
-            !self.gateway_id.is_empty() && (*self.gateway_id == *gateway_id || *self.gateway_id == *device_id);
+        let is_behind = !self.gateway_id.is_empty()
+            && (*self.gateway_id == *gateway_id || *self.gateway_id == *device_id);
         is_behind || self.patterns.iter().any(|pattern| matches(pattern, device_id))
     }
 }

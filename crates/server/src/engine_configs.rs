@@ -6,9 +6,7 @@ use gateway::mqtt_subscriber::{BrokerCredentials, BrokerTls, SubscriberConfig, S
 use log::embedded::EmbeddedConfig;
 use log::kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 
-use crate::config::{
-    AlertsMqttSection, Config, EndpointSection, SaslSection, Secret, SubscriberSection,
-};
+use crate::config::{AlertsMqttSection, Config, EndpointSection, SaslSection, Secret, SubscriberSection};
 use crate::identity::gatekeeper::GatekeeperLimits;
 use crate::listening;
 

@@ -30,6 +30,7 @@ pub mod listening;
 pub mod metric_catalog;
 pub mod metrics;
 pub mod operations;
+pub mod pilot_authority;
 pub mod pipeline;
 pub mod pipeline_stats;
 pub mod registry_files;

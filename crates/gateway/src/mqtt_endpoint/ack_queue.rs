@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::mqtt::encode;
 use crate::mqtt::ReasonCode;
+use crate::mqtt::encode;
 
 /// A FIFO; its bound is the connection's, which does not read beyond it.
 #[derive(Default)]

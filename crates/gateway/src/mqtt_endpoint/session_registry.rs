@@ -194,7 +194,8 @@ impl SessionRegistry {
 
     /// Wakes every connection.
     pub(super) fn wake_all(&self) {
-        let owners: Vec<_> = self.state.lock().entries.values().filter_map(|entry| entry.owner.clone()).collect();
+        let owners: Vec<_> =
+            self.state.lock().entries.values().filter_map(|entry| entry.owner.clone()).collect();
         owners.iter().for_each(|owner| owner.wake());
     }
 
@@ -257,7 +258,9 @@ mod tests {
         assert!(matches!(claim("two"), Claim::Foreign));
         assert!(matches!(claim("one"), Claim::Taken(_)));
         registry.release("a", Some(Kept { user: Some("one".into()), ..kept(None) }));
-        assert!(matches!(claim("two"), Claim::Granted(Some(Kept { user: Some(user), .. })) if *user == *"one"));
+        assert!(
+            matches!(claim("two"), Claim::Granted(Some(Kept { user: Some(user), .. })) if *user == *"one")
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::PrivateKeyDer;
 use urban_neuron_gateway::mqtt::ReasonCode;
@@ -65,7 +67,11 @@ fn server_files(directory: &Path, authority: &Authority) -> TlsFiles {
 }
 
 /// Connects with a certificate and publishes; `None` where the server does not have it.
-fn publish_with(port: u16, trusted: &Authority, shown: Option<(rcgen::Certificate, KeyPair)>) -> Option<Vec<u8>> {
+fn publish_with(
+    port: u16,
+    trusted: &Authority,
+    shown: Option<(rcgen::Certificate, KeyPair)>,
+) -> Option<Vec<u8>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -51,7 +51,8 @@ fn a_5_0_client_is_told_message_by_message_in_order() {
     // Nothing waits before it: it is answered at once, though nothing becomes durable.
     client.send(&publish(1, 1, "others/1", b"x", Some(&[])));
     assert_eq!(client.read().body, [0, 1, 0x87]);
-    for (qos, id, topic) in [(1, 2, "own/1"), (1, 3, "others/1"), (2, 4, "others/1"), (2, 5, "own/2"), (1, 6, "own/3")]
+    for (qos, id, topic) in
+        [(1, 2, "own/1"), (1, 3, "others/1"), (2, 4, "others/1"), (2, 5, "own/2"), (1, 6, "own/3")]
     {
         client.send(&publish(qos, id, topic, b"x", Some(&[])));
     }
@@ -60,13 +61,8 @@ fn a_5_0_client_is_told_message_by_message_in_order() {
     client.expect_silence();
     log.release();
     let answers: Vec<_> = (0..5).map(|_| client.read()).map(|said| (said.kind(), said.body)).collect();
-    let expected = [
-        (4, vec![0, 2]),
-        (4, vec![0, 3, 0x87]),
-        (5, vec![0, 4, 0x87]),
-        (5, vec![0, 5]),
-        (4, vec![0, 6]),
-    ];
+    let expected =
+        [(4, vec![0, 2]), (4, vec![0, 3, 0x87]), (5, vec![0, 4, 0x87]), (5, vec![0, 5]), (4, vec![0, 6])];
     assert_eq!(answers, expected);
     // The packet id of a refused QoS 2 message is free again.
     client.send(&publish(2, 4, "own/4", b"x", Some(&[])));
@@ -135,7 +131,8 @@ fn subscriptions_stay_within_what_is_allowed() {
 #[test]
 fn a_session_keeps_only_the_filters_that_are_still_allowed() {
     let log = FakeLog::instant();
-    let filter = |filter: &str| SessionFilter { filter: filter.to_owned(), qos: 1, ..SessionFilter::default() };
+    let filter =
+        |filter: &str| SessionFilter { filter: filter.to_owned(), qos: 1, ..SessionFilter::default() };
     let session =
         Session { expiry_seconds: 100, filters: vec![filter(ALERTS), filter(WATER)], ..Session::default() };
     let setup = Setup {
@@ -175,7 +172,10 @@ fn whoever_is_revoked_loses_the_open_connection() {
     let will = Some(("own/1", b"gone".as_slice(), Vec::new()));
     let gateway = Connect { will, ..connect(5, "gateway") };
     let mut revoked = RawClient::connected(server.address, &gateway);
-    let mut old = RawClient::connected(server.address, &Connect { client_id: "old", level: 4, ..connect(4, "gateway") });
+    let mut old = RawClient::connected(
+        server.address,
+        &Connect { client_id: "old", level: 4, ..connect(4, "gateway") },
+    );
     let mut other = RawClient::connected(server.address, &connect(5, "admin"));
     people["gateway"].revoke();
     server.wake_connections();

@@ -36,9 +36,9 @@ impl FailureLimiter {
     pub fn is_slowed(&self, key: impl Hash, now: Instant) -> bool {
         let now_us = self.now_us(now);
         // One failure less than a minute's worth fits: then the next would be one too many.
-        self.cells_of(key).iter().all(|cell| {
-            cell.load(Ordering::Relaxed).saturating_sub(now_us) + self.failure_us > MINUTE_US
-        })
+        self.cells_of(key)
+            .iter()
+            .all(|cell| cell.load(Ordering::Relaxed).saturating_sub(now_us) + self.failure_us > MINUTE_US)
     }
 
     /// It failed once more.

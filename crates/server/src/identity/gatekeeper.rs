@@ -88,7 +88,11 @@ impl Gatekeeper {
     }
 
     /// A certificate is enough; a name that is said beside it must be the same user's.
-    fn by_certificate(&self, user: &Arc<User>, applicant: &Applicant<'_>) -> Result<Arc<Identity>, ReasonCode> {
+    fn by_certificate(
+        &self,
+        user: &Arc<User>,
+        applicant: &Applicant<'_>,
+    ) -> Result<Arc<Identity>, ReasonCode> {
         let identity = user.identity();
         if applicant.username.is_none_or(|name| name == identity.name()) {
             return Ok(identity.clone());

@@ -61,7 +61,11 @@ impl StoredPassword {
         let is_bounded = params.m_cost() <= ARGON2_MEMORY_KIB_MAX
             && params.t_cost() <= ARGON2_PASSES_MAX
             && params.p_cost() <= ARGON2_LANES_MAX;
-        if is_bounded { Ok(StoredPassword::Argon2(Box::new(hash))) } else { Err(StoredPasswordError::TooCostly) }
+        if is_bounded {
+            Ok(StoredPassword::Argon2(Box::new(hash)))
+        } else {
+            Err(StoredPasswordError::TooCostly)
+        }
     }
 
     /// The digest of a password that stands in the clear.

@@ -139,7 +139,8 @@ impl UserFile {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            let Some((name, password)) = line.split_once(':').filter(|(_, password)| !password.is_empty()) else {
+            let Some((name, password)) = line.split_once(':').filter(|(_, password)| !password.is_empty())
+            else {
                 self.error(at + 1, "name:password is wanted");
                 continue;
             };
@@ -158,7 +159,9 @@ impl UserFile {
 
     fn read_toml(&mut self, text: &str) {
         let (table, syntax_errors) = DeTable::parse_recoverable(text);
-        let line_of = |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+        let line_of = |at: usize| {
+            1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+        };
         for error in &syntax_errors {
             self.error(line_of(error.span().map_or(0, |span| span.start)), error.message());
         }
@@ -229,7 +232,8 @@ impl Written {
     }
 
     fn try_take(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), String> {
-        let text = || value.as_str().filter(|text| !text.is_empty()).ok_or(format!("{key}: a text is wanted"));
+        let text =
+            || value.as_str().filter(|text| !text.is_empty()).ok_or(format!("{key}: a text is wanted"));
         match key {
             // The text of a password is in no error.
             "password" => {
@@ -247,7 +251,9 @@ impl Written {
                     "gateway" => Role::Gateway,
                     "reader" => Role::Reader,
                     "admin" => Role::Admin,
-                    other => return Err(format!("role: gateway, reader or admin is wanted, found {other:?}")),
+                    other => {
+                        return Err(format!("role: gateway, reader or admin is wanted, found {other:?}"));
+                    }
                 };
             }
             _ => {
@@ -266,7 +272,9 @@ impl Written {
             }
             match self.role {
                 Role::Gateway if !names_devices => {
-                    return Err("a gateway needs a gateway_id or devices; whoever may do everything has role = \"admin\"");
+                    return Err(
+                        "a gateway needs a gateway_id or devices; whoever may do everything has role = \"admin\"",
+                    );
                 }
                 Role::Reader if names_devices => return Err("a reader has no gateway_id and no devices"),
                 Role::Admin if names_devices || self.subscribe.is_some() => {
@@ -306,7 +314,9 @@ fn texts(key: &str, value: &DeValue<'_>, count_max: usize) -> Result<Vec<Box<str
     if list.is_empty() || list.len() > count_max {
         return Err(format!("{key}: 1 to {count_max} texts are wanted, found {}", list.len()));
     }
-    let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().filter(|text| !text.is_empty()).map(Box::from);
+    let text = |value: &Spanned<DeValue<'_>>| {
+        value.get_ref().as_str().filter(|text| !text.is_empty()).map(Box::from)
+    };
     let texts: Option<Vec<Box<str>>> = list.iter().map(text).collect();
     texts.ok_or_else(|| format!("{key}: each is a text that is not empty"))
 }
@@ -315,7 +325,9 @@ fn filters(filters: Vec<Box<str>>) -> Result<Vec<Box<str>>, String> {
     let is_good = |filter: &str| topic::is_valid_filter(filter) && topic::is_within(filter, ALERTS_ROOT);
     match filters.iter().find(|filter| !is_good(filter)) {
         None => Ok(filters),
-        Some(filter) => Err(format!("subscribe: a topic filter below {ALERTS_ROOT} is wanted, found {filter:?}")),
+        Some(filter) => {
+            Err(format!("subscribe: a topic filter below {ALERTS_ROOT} is wanted, found {filter:?}"))
+        }
     }
 }
 
@@ -324,7 +336,8 @@ mod tests {
     use super::*;
 
     const DIGEST: &str = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-    const ARGON2: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+    const ARGON2: &str =
+        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
 
     fn read_text(name: &str, text: &str) -> Result<Vec<UserSpec>, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -340,13 +353,17 @@ mod tests {
         let is = |at: usize, password: &str| users[at].password.as_ref().unwrap().is(password.as_bytes());
         assert!(is(0, "long:random") && is(1, "secret") && is(2, "password") && !is(0, "long"));
         for user in &users {
-            assert_eq!((&user.devices, &*user.subscribe[0]), (&DeviceRights::All, "urban-neuron/v1/alerts/#"));
+            assert_eq!(
+                (&user.devices, &*user.subscribe[0]),
+                (&DeviceRights::All, "urban-neuron/v1/alerts/#")
+            );
         }
     }
 
     #[test]
     fn a_bad_line_is_named_and_its_password_is_not() {
-        let errors = read_text("users", "gw\n:x\na:\na:hunter2\na:c\nb:sha256:12\nc:$argon2i$x\n").unwrap_err();
+        let errors =
+            read_text("users", "gw\n:x\na:\na:hunter2\na:c\nb:sha256:12\nc:$argon2i$x\n").unwrap_err();
         let lines: Vec<&str> = errors.lines().map(|line| line.split(' ').next().unwrap()).collect();
         let expected = ["users:1:", "users:2:", "users:3:", "users:5:", "users:6:", "users:7:"];
         assert_eq!(lines, expected, "{errors}");
@@ -371,7 +388,10 @@ mod tests {
         assert_eq!(find("wall").subscribe, ["urban-neuron/v1/alerts/water/#".into()]);
         assert!(find("any reader").password.is_none());
         assert_eq!(find("any reader").subscribe, [all_alerts()]);
-        assert_eq!((&find("root").devices, &find("root").subscribe), (&DeviceRights::All, &vec![all_alerts()]));
+        assert_eq!(
+            (&find("root").devices, &find("root").subscribe),
+            (&DeviceRights::All, &vec![all_alerts()])
+        );
     }
 
     #[test]

@@ -148,7 +148,11 @@ impl Users {
             match self.by_name.get(spec.name.as_str()) {
                 Some(same) if same.spec == spec => users.add(same.clone()),
                 before => {
-                    if before.is_some() { changes.changed += 1 } else { changes.added += 1 }
+                    if before.is_some() {
+                        changes.changed += 1
+                    } else {
+                        changes.added += 1
+                    }
                     users.add(Arc::new(User::new(spec)));
                 }
             }

@@ -81,7 +81,11 @@ pub const METRICS: &[Metric] = &[
         "Lines of the audit trail that were not written, there being too many in one second.",
     ),
     gauge("urban_neuron_mqtt_endpoint_password_checks", "", "Passwords that wait for their check."),
-    gauge("urban_neuron_mqtt_endpoint_password_checks_limit", "", "Their limit; one more client is told that the server is busy."),
+    gauge(
+        "urban_neuron_mqtt_endpoint_password_checks_limit",
+        "",
+        "Their limit; one more client is told that the server is busy.",
+    ),
     gauge(
         "urban_neuron_mqtt_endpoint_users_broken",
         "",

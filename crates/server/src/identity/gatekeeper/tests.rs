@@ -23,8 +23,11 @@ fn spec(name: &str, password: StoredPassword) -> UserSpec {
 /// A device with a digest, and a person with argon2id.
 fn gatekeeper() -> Gatekeeper {
     let people = StoredPassword::parse(&hash(b"made up").unwrap()).unwrap();
-    Gatekeeper::start(vec![spec("device", StoredPassword::of_plain("long random")), spec("person", people)], LIMITS)
-        .unwrap()
+    Gatekeeper::start(
+        vec![spec("device", StoredPassword::of_plain("long random")), spec("person", people)],
+        LIMITS,
+    )
+    .unwrap()
 }
 
 fn address(number: u32) -> IpAddr {
@@ -135,7 +138,8 @@ fn a_certificate_is_enough_and_a_foreign_name_beside_it_is_not() {
     assert_eq!(decide(Applicant { username: None, ..shown }).as_deref(), Ok("device"));
     assert_eq!(decide(Applicant { username: Some("person"), ..shown }), Err(ReasonCode::NOT_AUTHORIZED));
     // A certificate of our authority that stands for nobody: the password decides.
-    let stranger = Applicant { certificate_names: Some(&names[..1]), ..applicant("device", "long random", 1) };
+    let stranger =
+        Applicant { certificate_names: Some(&names[..1]), ..applicant("device", "long random", 1) };
     assert_eq!(decide(stranger).as_deref(), Ok("device"));
     assert_eq!(decide(Applicant { password: None, ..stranger }), BAD);
     // The name of a user is no certificate of it.
