@@ -49,14 +49,13 @@ use std::time::Duration;
 use model::proto::Session;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
 pub use authenticator::{Admission, AllowAnyone, Applicant, Authenticator};
 pub use config::{EndpointConfig, TlsFiles};
 pub use counters::{EndpointCounters, EndpointCounts};
 pub use identity::Identity;
 pub use subscriptions::ALERTS_ROOT;
-pub use tls::TlsError;
+pub use tls::{TlsError, TlsInForce};
 
 use crate::alert_board::AlertBoard;
 use crate::intake::{IntakeError, IntakeSource};
@@ -95,6 +94,7 @@ pub struct MqttEndpoint {
     addresses: EndpointAddresses,
     counters: Arc<EndpointCounters>,
     sessions: Arc<SessionRegistry>,
+    tls: Option<Arc<TlsInForce>>,
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -120,7 +120,13 @@ impl MqttEndpoint {
         authenticator: Arc<dyn Authenticator>,
         sessions: Vec<(String, Session)>,
     ) -> Result<Self, EndpointError> {
-        let (listeners, addresses) = listen(&config)?;
+        let tls = config
+            .tls
+            .as_ref()
+            .filter(|_| !config.listen_tls.is_empty())
+            .map(TlsInForce::read)
+            .transpose()?;
+        let (listeners, addresses) = listen(&config, tls.as_ref())?;
         let now_us = source.now_us();
         let registry = SessionRegistry::new(config.sessions_max, sessions, Instant::now(), now_us);
         let registry = Arc::new(registry);
@@ -136,7 +142,7 @@ impl MqttEndpoint {
         let (stop, stopped) = watch::channel(None);
         let (spreader, receivers) = spreader(&common.config);
         let mut endpoint =
-            MqttEndpoint { addresses, counters, sessions: registry, stop, threads: Vec::new() };
+            MqttEndpoint { addresses, counters, sessions: registry, tls, stop, threads: Vec::new() };
         let mut listening = Some((spreader, listeners));
         for (index, accepted) in receivers.into_iter().enumerate() {
             let start = thread::Start {
@@ -165,6 +171,11 @@ impl MqttEndpoint {
     /// Messages received, acknowledged, refused and abandoned.
     pub fn counters(&self) -> Arc<EndpointCounters> {
         self.counters.clone()
+    }
+
+    /// What the TLS listeners show, where there are some: to read its files again.
+    pub fn tls(&self) -> Option<&Arc<TlsInForce>> {
+        self.tls.as_ref()
     }
 
     /// Wakes the connections after an [`Identity`] was revoked.
@@ -196,12 +207,15 @@ impl ConnectionsWaker {
 
 type Listening = Vec<(TcpListener, TransportKind)>;
 
-fn listen(config: &EndpointConfig) -> Result<(Listening, EndpointAddresses), EndpointError> {
+fn listen(
+    config: &EndpointConfig,
+    tls: Option<&Arc<TlsInForce>>,
+) -> Result<(Listening, EndpointAddresses), EndpointError> {
     let mut listeners = Vec::new();
-    let tls = match (&config.tls, config.listen_tls.is_empty()) {
-        (_, true) => TransportKind::Tcp,
-        (None, false) => return Err(EndpointError::NoCertificate),
-        (Some(files), false) => TransportKind::Tls(TlsAcceptor::from(tls::server_config(files)?)),
+    let tls = match tls {
+        Some(tls) => TransportKind::Tls(tls.clone()),
+        None if config.listen_tls.is_empty() => TransportKind::Tcp,
+        None => return Err(EndpointError::NoCertificate),
     };
     let addresses = EndpointAddresses {
         tcp: bind_all(&config.listen, &TransportKind::Tcp, &mut listeners)?,

@@ -94,6 +94,7 @@ pub fn endpoint(config: &Config) -> EndpointConfig {
             certificate_path: tls.certificate_path.clone(),
             key_path: tls.key_path.clone(),
             client_ca_path: tls.client_ca_path.clone(),
+            client_crl_path: tls.client_crl_path.clone(),
         }),
         threads: config.gateway.threads as usize,
         connections_max: section.connections_max as usize,

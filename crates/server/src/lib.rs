@@ -44,5 +44,7 @@ pub mod rules_recovery;
 pub mod rules_snapshot;
 pub mod rules_worker;
 pub mod sessions;
+pub mod settled_files;
 pub mod state_store;
 pub mod telemetry_json;
+pub mod tls_watch;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -10,13 +11,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate_names;
+use super::tls::TlsInForce;
 use super::websocket::WebSocket;
 
 /// How a connection came in.
 #[derive(Clone)]
 pub(super) enum TransportKind {
     Tcp,
-    Tls(TlsAcceptor),
+    Tls(Arc<TlsInForce>),
     WebSocket,
 }
 
@@ -36,7 +38,10 @@ impl Transport {
     ) -> io::Result<Self> {
         Ok(match kind {
             TransportKind::Tcp => Transport::Tcp(tcp),
-            TransportKind::Tls(acceptor) => Transport::Tls(Box::new(acceptor.accept(tcp).await?)),
+            TransportKind::Tls(tls) => {
+                let acceptor = TlsAcceptor::from(tls.current());
+                Transport::Tls(Box::new(acceptor.accept(tcp).await?))
+            }
             TransportKind::WebSocket => {
                 let accepted = WebSocket::accept(tcp, packet_bytes_max).await.map_err(io::Error::other)?;
                 Transport::WebSocket(Box::new(accepted))

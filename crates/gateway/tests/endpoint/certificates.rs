@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
-    CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::PrivateKeyDer;
@@ -33,6 +34,7 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 fn authority() -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
@@ -63,6 +65,7 @@ fn server_files(directory: &Path, authority: &Authority) -> TlsFiles {
         certificate_path: write("server.pem", server.pem()),
         key_path: write("server.key", key.serialize_pem()),
         client_ca_path: Some(write("ca.pem", authority.pem())),
+        client_crl_path: None,
     }
 }
 
@@ -126,4 +129,61 @@ fn only_certificates_of_our_authority_are_anybody() {
     // The plain listener of the same endpoint shows no certificate.
     let connect = Connect { level: 5, ..Connect::default() };
     assert_eq!(super::raw_client::RawClient::connect(server.address, &connect).1[1], 0x87);
+}
+
+/// A list that revokes the certificate with this serial number.
+fn revocation_list(authority: &Authority, serial: u8) -> String {
+    let revoked = RevokedCertParams {
+        serial_number: SerialNumber::from_slice(&[serial]),
+        revocation_time: date_time_ymd(2020, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    params.signed_by(authority).unwrap().pem().unwrap()
+}
+
+#[test]
+fn files_are_read_again_and_a_revoked_certificate_is_nobody() {
+    let log = FakeLog::instant();
+    let (ours, next) = (authority(), authority());
+    let directory = tempfile::tempdir().unwrap();
+    let mut files = server_files(directory.path(), &ours);
+    let list_path = directory.path().join("crl.pem");
+    std::fs::write(&list_path, revocation_list(&ours, 9)).unwrap();
+    files.client_crl_path = Some(list_path.clone());
+    let mut setup = Setup::with(|config| {
+        config.listen_tls = vec![LOOPBACK];
+        config.tls = Some(files);
+    });
+    setup.authenticator = Arc::new(ByCertificate);
+    let server = setup.start(&log);
+    let port = server.addresses().tls[0].port();
+    let client = |serial: u8| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "gw-1");
+        params.serial_number = Some(SerialNumber::from_slice(&[serial]));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        Some((params.signed_by(&key, &ours).unwrap(), key))
+    };
+    assert!(publish_with(port, &ours, client(7)).is_some());
+    std::fs::write(&list_path, revocation_list(&ours, 7)).unwrap();
+    server.reload_tls();
+    assert!(publish_with(port, &ours, client(7)).is_none());
+    assert!(publish_with(port, &ours, client(8)).is_some());
+    // A new certificate of the server, of another authority: clients that trust only the old one see it.
+    let (renewed, key) = certificate(&next, "server", ExtendedKeyUsagePurpose::ServerAuth, 2100);
+    std::fs::write(directory.path().join("server.pem"), renewed.pem()).unwrap();
+    std::fs::write(directory.path().join("server.key"), key.serialize_pem()).unwrap();
+    server.reload_tls();
+    assert!(publish_with(port, &ours, client(8)).is_none());
+    assert!(publish_with(port, &next, client(8)).is_some());
 }

@@ -71,6 +71,10 @@ impl Server {
         self.endpoint().counters().counts()
     }
 
+    pub(crate) fn reload_tls(&self) {
+        self.endpoint().tls().unwrap().reload().unwrap();
+    }
+
     pub(crate) fn wake_connections(&self) {
         self.endpoint().connections_waker().wake_all();
     }

@@ -47,6 +47,7 @@ pub struct ServerTls {
     pub certificate_path: PathBuf,
     pub key_path: PathBuf,
     pub client_ca_path: Option<PathBuf>,
+    pub client_crl_path: Option<PathBuf>,
 }
 
 impl EndpointSection {
@@ -105,9 +106,17 @@ fn read_tls(s: &mut Section<'_>) -> (Listen, Option<ServerTls>) {
         "",
         "PEM file of authorities: clients must show a certificate that one of them signed; a user with that certificate needs no password.",
     );
+    let client_crl_path = s.path(
+        "client_crl_path",
+        "",
+        "PEM file of lists of certificates that those authorities have revoked; with it, one that no list covers is refused too.",
+    );
+    if client_crl_path.is_some() && client_ca_path.is_none() {
+        s.error("client_crl_path", "has no meaning without client_ca_path");
+    }
     match (certificate_path, key_path) {
         (Some(certificate_path), Some(key_path)) => {
-            (listen, Some(ServerTls { certificate_path, key_path, client_ca_path }))
+            (listen, Some(ServerTls { certificate_path, key_path, client_ca_path, client_crl_path }))
         }
         (None, None) => {
             if !listen.is_default && !listen.is_off() {

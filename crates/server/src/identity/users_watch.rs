@@ -13,16 +13,14 @@ use tracing::{error, info};
 use super::gatekeeper::Gatekeeper;
 use super::user_file::{self, UserFileError};
 use super::users::{UserChanges, UserSpec};
-use crate::file_watch::FileWatch;
+use crate::settled_files::SettledFiles;
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// What was seen of the file.
 struct Looks<'f> {
     path: &'f Path,
-    watch: FileWatch,
-    /// It has changed, or may have while nobody looked, and may still be being written: half a list of users is one too.
-    is_changing: bool,
+    files: SettledFiles,
     broken: Gauge,
     said: Option<String>,
 }
@@ -38,7 +36,7 @@ pub fn follow(
     stop: &AtomicBool,
 ) -> Result<(), Infallible> {
     let broken = metrics::gauge!("urban_neuron_mqtt_endpoint_users_broken");
-    let mut looks = Looks { path, watch: FileWatch::default(), is_changing: true, broken, said: None };
+    let mut looks = Looks { path, files: SettledFiles::default(), broken, said: None };
     while !stop.load(Ordering::Relaxed) {
         match looks.look() {
             Ok(None) => {}
@@ -71,16 +69,11 @@ fn audit(changes: UserChanges) {
 impl Looks<'_> {
     /// The users of a file that has changed and rests.
     fn look(&mut self) -> Result<Option<Vec<UserSpec>>, UserFileError> {
-        let unreadable = |(path, source)| UserFileError::Unreadable { path, source };
-        let has_changed = self.watch.have_changed(vec![self.path.to_owned()]);
-        if has_changed.as_ref().map_or(true, |has_changed| *has_changed) {
-            self.is_changing = true;
-            return has_changed.map(|_| None).map_err(unreadable);
+        let settled = self.files.have_settled(vec![self.path.to_owned()]);
+        match settled.map_err(|(path, source)| UserFileError::Unreadable { path, source })? {
+            true => user_file::read(self.path).map(Some),
+            false => Ok(None),
         }
-        if !std::mem::take(&mut self.is_changing) {
-            return Ok(None);
-        }
-        user_file::read(self.path).map(Some)
     }
 
     fn set_broken(&mut self, cause: Option<String>) {

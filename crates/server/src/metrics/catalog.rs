@@ -87,6 +87,11 @@ pub const METRICS: &[Metric] = &[
         "Their limit; one more client is told that the server is busy.",
     ),
     gauge(
+        "urban_neuron_mqtt_endpoint_tls_broken",
+        "",
+        "1 while the files of the TLS listener cannot be used and those before them stay in force.",
+    ),
+    gauge(
         "urban_neuron_mqtt_endpoint_users_broken",
         "",
         "1 while the file of users does not load and the users before it stay in force.",

@@ -22,6 +22,7 @@ use crate::identity::{user_file, users_watch};
 use crate::intake::PipelineSource;
 use crate::registry_watch;
 use crate::sessions;
+use crate::tls_watch;
 
 /// The adapters of one process.
 #[derive(Default)]
@@ -29,7 +30,8 @@ pub(super) struct Gateway {
     endpoint: Option<MqttEndpoint>,
     subscribers: Vec<MqttSubscriber>,
     alert_publisher: Option<AlertPublisher>,
-    users_watch: Option<Worker>,
+    /// What follows the files of users and certificates.
+    watches: Vec<Worker>,
     /// Refused by the endpoint and in the books already.
     refused: AtomicU64,
 }
@@ -81,9 +83,16 @@ impl Gateway {
             let endpoint = endpoint.context("mqtt.endpoint")?;
             if let (Some(gatekeeper), Some(path)) = (gatekeeper, &config.mqtt_endpoint.credentials_path) {
                 let (path, connections) = (path.clone(), endpoint.connections_waker());
-                gateway.users_watch = Some(parts.spawn("users watch", Role::Gateway, move |stop| {
+                gateway.watches.push(parts.spawn("users watch", Role::Gateway, move |stop| {
                     users_watch::follow(&path, &gatekeeper, &connections, stop)
                 })?);
+            }
+            if let (Some(tls), Some(files)) = (endpoint.tls().cloned(), config.mqtt_endpoint.tls.clone()) {
+                gateway.watches.push(
+                    parts.spawn("tls watch", Role::Gateway, move |stop| {
+                        tls_watch::follow(&files, &tls, stop)
+                    })?,
+                );
             }
             gateway.endpoint = Some(endpoint);
         }
@@ -123,10 +132,8 @@ impl Gateway {
     /// Stops all adapters; what they took is acknowledged as it becomes durable, within the deadline.
     pub fn stop(self, deadline: Duration) {
         let ends_at = Instant::now() + deadline;
-        if let Some(watch) = self.users_watch {
-            watch.stop();
-            watch.join();
-        }
+        self.watches.iter().for_each(Worker::stop);
+        self.watches.into_iter().for_each(Worker::join);
         if let Some(endpoint) = self.endpoint {
             endpoint.stop(deadline);
         }
