@@ -5,21 +5,25 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use decode::{Decoder, DecoderConfig, Outcome};
+use decode::{Decoder, DecoderConfig, LocalZone, Outcome};
 use libfuzzer_sys::fuzz_target;
 use model::catalog::Catalog;
 use model::{Adapter, LogRecordView, RawMessage};
 
 thread_local! {
     static DECODER: RefCell<Decoder> =
-        RefCell::new(Decoder::new(DecoderConfig { catalog: Arc::new(Catalog::shipped()), process: 1 }));
+        RefCell::new(Decoder::new(DecoderConfig {
+            catalog: Arc::new(Catalog::shipped()),
+            process: 1,
+            time_zone: LocalZone::UTC,
+        }));
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, payload)) = bytes.split_first() else { return };
     let dialects: Vec<_> = Decoder::dialects().collect();
     let dialect = dialects[usize::from(*first) % dialects.len()];
-    let topic = dialect.topics.replace("{device_id}", "d-1");
+    let topic = dialect.example_topic("d-1");
     let message = RawMessage {
         adapter: Adapter::MqttEndpoint,
         topic: &topic,

@@ -7,9 +7,10 @@ use model::event_id::EventIds;
 use model::proto::Kind;
 use model::{NotItsDevice, Position, RawMessage, Reason, Rejection, SomeDevices};
 
-use crate::dialect::{self, DIALECTS, Dialect};
+use crate::dialect::{self, Certainty, DIALECTS, Dialect};
 use crate::draft::{Draft, DraftReading, DraftValue};
 use crate::known_devices::KnownDevices;
+use crate::local_zone::LocalZone;
 use crate::sink::{Buffers, Redrive, Sink};
 
 /// What a decoder is made of.
@@ -18,6 +19,8 @@ pub struct DecoderConfig {
     pub catalog: Arc<Catalog>,
     /// Random for each process and thread: tells the ids of messages without identity apart.
     pub process: u64,
+    /// That of devices whose dialect's times have none, unless the registry knows it.
+    pub time_zone: LocalZone,
 }
 
 /// Decodes messages one after the other; keeps its buffers.
@@ -55,7 +58,25 @@ pub struct Child<'d> {
 pub struct DialectInfo {
     pub name: &'static str,
     pub version: u32,
+    /// Those that it is known by, the commonest first; parts in braces stand for any name.
     pub topics: &'static str,
+    /// Where it is written down.
+    pub standard: &'static str,
+    pub certainty: Certainty,
+}
+
+impl DialectInfo {
+    /// The commonest of its topics, `name` in place of each part in braces.
+    pub fn example_topic(&self, name: &str) -> String {
+        let first = self.topics.split(", ").next().unwrap_or_default();
+        let mut parts = first.split('{');
+        let mut topic = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            topic.push_str(name);
+            topic.push_str(part.split_once('}').map_or("", |(_, rest)| rest));
+        }
+        topic
+    }
 }
 
 /// There is no dialect of that name.
@@ -97,6 +118,7 @@ impl Decoder {
                 rejected: Vec::new(),
                 readings: Vec::new(),
                 devices: Arc::default(),
+                time_zone: config.time_zone,
             },
         }
     }
@@ -168,6 +190,8 @@ impl Decoder {
             name: dialect.name,
             version: dialect.version,
             topics: dialect.topics,
+            standard: dialect.standard,
+            certainty: dialect.certainty,
         })
     }
 

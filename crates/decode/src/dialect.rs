@@ -5,6 +5,30 @@ use model::{RawMessage, Rejection};
 use crate::dialects;
 use crate::sink::Sink;
 
+/// How well a dialect is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// Recomputed from the standard's own vectors, or run against a real peer.
+    Verified,
+    /// As the vendor's documents say.
+    Documented,
+    /// As seen in messages of the field.
+    Captured,
+    /// Parts of it are a guess, which the dialect's page names.
+    Unverified,
+}
+
+impl Certainty {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Certainty::Verified => "verified",
+            Certainty::Documented => "documented",
+            Certainty::Captured => "captured",
+            Certainty::Unverified => "unverified",
+        }
+    }
+}
+
 /// One payload dialect.
 pub(crate) struct Dialect {
     /// Stable: it is part of event ids and stands in the envelope.
@@ -13,6 +37,10 @@ pub(crate) struct Dialect {
     pub version: u32,
     /// The topics or paths that it is known by, for people.
     pub topics: &'static str,
+    /// Where it is written down.
+    pub standard: &'static str,
+    /// How well it is known that this is what is sent.
+    pub certainty: Certainty,
     /// Whether a message is of this dialect.
     pub recognizes: fn(&RawMessage<'_>) -> bool,
     /// The device that the topic or path names, if it names one.

@@ -13,6 +13,8 @@ pub(crate) struct Draft<'a> {
     pub kind: Kind,
     /// When it was measured, as the message says; readings may have their own.
     pub time: Option<DraftTime>,
+    /// Its times are of the wall clock where the device stands, microseconds as if that were UTC.
+    pub has_local_times: bool,
     pub sequence: Option<i64>,
     pub location: Option<(f64, f64, LocationOrigin)>,
     /// Theme, where the dialect knows it.
@@ -77,6 +79,7 @@ impl<'a> Draft<'a> {
             identity: Identity::None,
             kind: Kind::Telemetry,
             time: None,
+            has_local_times: false,
             sequence: None,
             location: None,
             domain: "",

@@ -1,6 +1,6 @@
 //! Writing the envelope: one pass over what is known, straight into the record's bytes, canonical protobuf.
 //!
-//! The field numbers are those of `proto/urban_neuron/v1`; a property test holds them against the generated types.
+//! What is appended in one piece is checked for room once, hence the small arrays. The field numbers are those of `proto/urban_neuron/v1`; a property test holds them against the generated types.
 
 use model::EventId;
 use model::proto::{Kind, LocationOrigin};
@@ -33,6 +33,8 @@ pub(crate) struct SourceHead<'a> {
     pub gateway_id: &'a str,
     pub codec: &'a str,
     pub codec_version: u32,
+    /// The config's was taken, since the message has none.
+    pub is_time_zone_assumed: bool,
 }
 
 /// Appends one `LogRecord` of telemetry.
@@ -68,8 +70,7 @@ pub(crate) fn telemetry<'r>(
         }
         varint_field(out, 14, u64::from(head.flags));
         if let Some(claim) = head.times.device_time_us {
-            key(out, 15, 1);
-            out.extend_from_slice(&claim.to_le_bytes());
+            fixed_or_zero(out, 15, claim as u64);
         }
         if let Some(redelivery_key) = &head.redelivery_key {
             bytes(out, 16, redelivery_key);
@@ -81,10 +82,7 @@ fn reading(out: &mut Vec<u8>, normal: &NormalReading<'_>, of_message: &Times) {
     text(out, 1, normal.metric);
     match normal.value {
         // A member of a oneof is written even where it is zero.
-        NormalValue::Number(number) => {
-            key(out, 2, 1);
-            out.extend_from_slice(&number.to_le_bytes());
-        }
+        NormalValue::Number(number) => fixed_or_zero(out, 2, number.to_bits()),
         NormalValue::Integer(integer) => {
             key(out, 3, 0);
             varint(out, zigzag(integer));
@@ -102,8 +100,7 @@ fn reading(out: &mut Vec<u8>, normal: &NormalReading<'_>, of_message: &Times) {
             varint_field(out, 2, normal.times.source as u64);
             varint_field(out, 3, normal.times.verdict as u64);
             if let Some(claim) = normal.times.device_time_us {
-                key(out, 4, 1);
-                out.extend_from_slice(&claim.to_le_bytes());
+                fixed_or_zero(out, 4, claim as u64);
             }
         });
     }
@@ -116,6 +113,7 @@ fn source(out: &mut Vec<u8>, source: &SourceHead<'_>) {
     text(out, 4, source.gateway_id);
     text(out, 5, source.codec);
     varint_field(out, 6, u64::from(source.codec_version));
+    varint_field(out, 7, u64::from(source.is_time_zone_assumed));
 }
 
 #[inline]
@@ -134,7 +132,9 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[inline]
 fn varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
-    if value != 0 {
+    if value != 0 && value < 0x80 {
+        out.extend_from_slice(&[(number << 3) as u8, value as u8]);
+    } else if value != 0 {
         key(out, number, 0);
         varint(out, value);
     }
@@ -143,9 +143,16 @@ fn varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
 #[inline]
 fn fixed(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
-        key(out, number, 1);
-        out.extend_from_slice(&value.to_le_bytes());
+        fixed_or_zero(out, number, value);
     }
+}
+
+/// Key and value in one piece: what is appended at once is checked for room once. The number is below 16.
+#[inline]
+fn fixed_or_zero(out: &mut Vec<u8>, number: u32, value: u64) {
+    let mut field = [(number << 3 | 1) as u8; 9];
+    field[1..].copy_from_slice(&value.to_le_bytes());
+    out.extend_from_slice(&field);
 }
 
 fn double(out: &mut Vec<u8>, number: u32, value: f64) {
@@ -161,34 +168,34 @@ fn text(out: &mut Vec<u8>, number: u32, value: &str) {
 
 #[inline]
 fn bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
-    key(out, number, 2);
-    varint(out, value.len() as u64);
+    if number < 16 && value.len() < 0x80 {
+        out.extend_from_slice(&[(number << 3 | 2) as u8, value.len() as u8]);
+    } else {
+        key(out, number, 2);
+        varint(out, value.len() as u64);
+    }
     out.extend_from_slice(value);
 }
 
 /// Writes a nested message whose length is known only afterwards: `ROOM` bytes are left for it, one for parts of a message and
-/// two for a whole one, which is enough for nearly all; another length moves what was written.
+/// two for a whole one, which is enough for nearly all; another length moves what was written. The number is below 16.
 #[inline]
 fn nested<const ROOM: usize>(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
-    key(out, number, 2);
+    out.push((number << 3 | 2) as u8);
     let start = out.len();
     out.extend_from_slice(&[0; ROOM]);
     write(out);
-    let mut len = out.len() - start - ROOM;
-    let mut digits = [0; 10];
-    let mut count = 0;
-    loop {
-        digits[count] = (len & 0x7f) as u8 | if len >= 0x80 { 0x80 } else { 0 };
-        len >>= 7;
-        count += 1;
-        if len == 0 {
-            break;
+    let len = (out.len() - start - ROOM) as u64;
+    if len.checked_ilog2().map_or(1, |bits| bits as usize / 7 + 1) == ROOM {
+        let last = ROOM - 1;
+        for at in 0..last {
+            out[start + at] = (len >> (7 * at)) as u8 | 0x80;
         }
-    }
-    if count != ROOM {
-        out.splice(start..start + ROOM, digits[..count].iter().copied());
+        out[start + last] = (len >> (7 * last)) as u8;
     } else {
-        out[start..start + ROOM].copy_from_slice(&digits[..ROOM]);
+        let mut digits = Vec::with_capacity(10);
+        varint(&mut digits, len);
+        out.splice(start..start + ROOM, digits);
     }
 }
 

@@ -154,21 +154,18 @@ impl<'a> JsonReader<'a> {
     #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, Rejection> {
         let start = self.at + 1;
-        let bytes = self.text.as_bytes();
-        let mut at = start;
-        loop {
-            match bytes.get(at) {
-                Some(b'"') => break,
-                Some(b'\\') => return self.escaped_string(start, at),
-                Some(0x20..) => at += 1,
-                _ => {
-                    self.at = at;
-                    return self.malformed("the closing quote");
-                }
+        let at = start + plain_len(&self.text.as_bytes()[start..]);
+        match self.text.as_bytes().get(at) {
+            Some(b'"') => {
+                self.at = at + 1;
+                Ok(Cow::Borrowed(&self.text[start..at]))
+            }
+            Some(b'\\') => self.escaped_string(start, at),
+            _ => {
+                self.at = at;
+                self.malformed("the closing quote")
             }
         }
-        self.at = at + 1;
-        Ok(Cow::Borrowed(&self.text[start..at]))
     }
 
     /// A text with escapes, from the first of them on.
@@ -301,6 +298,28 @@ impl<'a> JsonReader<'a> {
     }
 }
 
+/// Bytes before the first quote, backslash or control character: eight at a time, since keys and texts are most of a payload.
+#[inline]
+fn plain_len(bytes: &[u8]) -> usize {
+    const LOW: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // The high bit of each byte that is below `limit`, and perhaps of those above the first that is.
+    let below = |word: u64, limit: u8| word.wrapping_sub(LOW * u64::from(limit)) & !word & HIGH;
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = below(word, 0x20)
+            | below(word ^ (LOW * u64::from(b'"')), 1)
+            | below(word ^ (LOW * u64::from(b'\\')), 1);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += chunk.len();
+    }
+    let is_plain = |byte: &&u8| !matches!(**byte, 0..0x20 | b'"' | b'\\');
+    at + bytes[at..].iter().take_while(is_plain).count()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -367,6 +386,12 @@ mod tests {
         #[test]
         fn it_agrees_with_a_reference(text in "[\\[\\]{}:,\"a0-9.eE+ntrufls\\\\-]{0,24}") {
             prop_assert_eq!(accepts(&text), serde_json::from_str::<serde_json::Value>(&text).is_ok() || is_huge(&text), "{}", text);
+        }
+
+        #[test]
+        fn texts_end_where_they_end(text in "[a-z\"\\\\\t\u{1f}\u{20}é井]{0,40}") {
+            let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+            prop_assert_eq!(plain_len(text.as_bytes()), text.bytes().take_while(is_plain).count());
         }
 
         #[test]

@@ -6,6 +6,8 @@ use hashbrown::{HashMap, HashSet};
 use model::registry::{MetricMapping, RegisteredDevice, Registry};
 use model::{NotItsDevice, SomeDevices};
 
+use crate::local_zone::LocalZone;
+
 /// What happens to a message of a device that the registry does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strangers {
@@ -23,6 +25,8 @@ pub struct KnownDevices {
     by_external_id: HashMap<Box<str>, Box<str>>,
     /// The mappings of each model that has some.
     models: Vec<HashMap<Box<str>, MetricMapping>>,
+    /// Those that devices name.
+    zones: Vec<LocalZone>,
     strangers: Strangers,
 }
 
@@ -33,6 +37,8 @@ struct KnownDevice {
     model: Option<u32>,
     /// Its own, else its asset's: WGS-84 degrees, latitude and longitude.
     position: Option<(f64, f64)>,
+    /// Index among the zones.
+    zone: Option<u32>,
 }
 
 /// A device of the registry, as a message needs it.
@@ -41,6 +47,8 @@ pub(crate) struct Known<'k> {
     pub id: &'k str,
     pub device: &'k RegisteredDevice,
     pub position: Option<(f64, f64)>,
+    /// Where its wall clock is, if the registry says.
+    pub zone: Option<&'k LocalZone>,
     metrics: Option<&'k HashMap<Box<str>, MetricMapping>>,
 }
 
@@ -54,11 +62,13 @@ impl KnownDevices {
                 |(sent, mapping): (&String, &MetricMapping)| (sent.as_str().into(), mapping.clone());
             models.push(model.metrics.iter().map(mapping).collect());
         }
+        let (zones, zone_at) = zones(registry);
         let known = |(id, device): (&String, &Arc<RegisteredDevice>)| {
             let of_asset = || registry.assets.get(&device.asset_id)?.place.position;
             let known = KnownDevice {
                 model: model_at.get(device.model.as_str()).copied(),
                 position: device.place.position.or_else(of_asset),
+                zone: zone_at.get(device.time_zone.as_str()).copied(),
                 device: device.clone(),
             };
             (id.as_str().into(), known)
@@ -67,6 +77,7 @@ impl KnownDevices {
             by_id: registry.devices.iter().map(known).collect(),
             by_external_id: external_ids(registry),
             models,
+            zones,
             strangers,
         }
     }
@@ -81,7 +92,8 @@ impl KnownDevices {
             None => self.by_id.get_key_value(self.by_external_id.get(sent)?)?,
         };
         let metrics = known.model.map(|at| &self.models[at as usize]);
-        Some(Known { id, device: &known.device, position: known.position, metrics })
+        let zone = known.zone.map(|at| &self.zones[at as usize]);
+        Some(Known { id, device: &known.device, position: known.position, zone, metrics })
     }
 
     /// Whether somebody with these rights may speak for the device that a message names so.
@@ -104,6 +116,21 @@ impl<'k> Known<'k> {
     pub(crate) fn mapping(&self, sent: &str) -> Option<&'k MetricMapping> {
         self.metrics?.get(sent)
     }
+}
+
+/// The zones that devices name, each once, and where each stands among them.
+fn zones(registry: &Registry) -> (Vec<LocalZone>, HashMap<&str, u32>) {
+    let mut zones = Vec::new();
+    let mut zone_at = HashMap::new();
+    for device in registry.devices.values().filter(|device| !device.time_zone.is_empty()) {
+        if !zone_at.contains_key(device.time_zone.as_str())
+            && let Some(zone) = LocalZone::find(&device.time_zone)
+        {
+            zone_at.insert(device.time_zone.as_str(), zones.len() as u32);
+            zones.push(zone);
+        }
+    }
+    (zones, zone_at)
 }
 
 /// External ids to device ids; one that two kinds give to two devices names none.

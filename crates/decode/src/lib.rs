@@ -14,9 +14,12 @@ mod draft;
 mod encode;
 mod json;
 mod known_devices;
+mod local_zone;
 mod normalize;
 mod sink;
 
 pub use decoder::{Child, Decoded, Decoder, DecoderConfig, DialectInfo, Outcome, UnknownDialect};
+pub use dialect::Certainty;
 pub use known_devices::{KnownDevices, Strangers};
+pub use local_zone::LocalZone;
 pub use sink::{CHILDREN_MAX, READINGS_MAX, TEXT_BYTES_MAX};

@@ -9,9 +9,10 @@ use model::proto::{Flag, Kind, LocationOrigin};
 use model::{EventId, NotItsDevice, Position, RawMessage, Reason, Rejection, SomeDevices};
 
 use crate::dialect::Dialect;
-use crate::draft::{Draft, DraftReading, DraftValue, recycle};
+use crate::draft::{Draft, DraftReading, DraftTime, DraftValue, recycle};
 use crate::encode::{self, Head, SourceHead};
 use crate::known_devices::{KnownDevices, Strangers};
+use crate::local_zone::LocalZone;
 use crate::normalize::{Times, normalize};
 
 /// Readings of one message at most.
@@ -33,6 +34,7 @@ pub(crate) struct Buffers {
     pub rejected: Vec<(u32, Rejection)>,
     pub readings: Vec<DraftReading<'static>>,
     pub devices: Arc<KnownDevices>,
+    pub time_zone: LocalZone,
 }
 
 /// Where one child stands in the buffers.
@@ -131,8 +133,6 @@ impl<'s> Sink<'s> {
 
     fn encode(&mut self, message: &RawMessage<'_>, draft: &Draft<'_>, index: u32) -> Result<(), Rejection> {
         let is_historical = draft.is_historical || self.redrive.is_some();
-        let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
-        let times = Times::decide(claim, message.received_at_us, is_historical);
         let identity = if message.is_retained {
             Identity::Content2(message.topic.as_bytes(), message.payload)
         } else {
@@ -140,12 +140,25 @@ impl<'s> Sink<'s> {
         };
         // By the id as sent: a redelivery is one also when the registry changed meanwhile.
         let names = self.names(message, &draft.device_id, identity, index);
-        let Buffers { catalog, records, device_ids, children, devices, .. } = &mut *self.buffers;
+        let Buffers { catalog, records, device_ids, children, devices, time_zone, .. } = &mut *self.buffers;
         let known = devices.find(&draft.device_id);
         if known.is_none() && devices.strangers() == Strangers::Quarantine {
             let what = format!("device_id: the registry does not know {:?}", draft.device_id);
             return Err(Rejection::new(Reason::UnregisteredDevice, what));
         }
+        let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
+        let zone = draft
+            .has_local_times
+            .then(|| known.and_then(|known| known.zone))
+            .map(|known| known.unwrap_or(time_zone));
+        let decide = |claim: Option<DraftTime>| {
+            let in_utc = |claim: DraftTime| match zone {
+                Some(zone) => DraftTime { at_us: zone.to_utc_us(claim.at_us), ..claim },
+                None => claim,
+            };
+            Times::decide(claim.map(in_utc), message.received_at_us, is_historical)
+        };
+        let times = decide(claim);
         let head = Head {
             device_id: known.map_or(&draft.device_id, |known| known.id),
             event_id: names.event_id,
@@ -172,12 +185,14 @@ impl<'s> Sink<'s> {
                 ]),
                 codec: self.dialect.name,
                 codec_version: self.dialect.version,
+                is_time_zone_assumed: claim.is_some()
+                    && zone.is_some_and(|zone| std::ptr::eq(zone, time_zone)),
             },
         };
         let readings = draft.readings.iter().map(|reading| {
             let times = match reading.time.or(draft.time) {
                 same if same == claim => times,
-                own => Times::decide(own, message.received_at_us, is_historical),
+                own => decide(own),
             };
             normalize(reading, catalog, known.and_then(|known| known.mapping(&reading.metric)), times)
         });

@@ -244,8 +244,7 @@ impl PartitionLander {
                 self.window.check_and_insert(record.offset, record.log_time_us, &view);
             }
             Ok(LogRecordView::Telemetry(view)) => {
-                readings.clear();
-                readings.extend(view.readings());
+                let readings = view.readings_in(readings);
                 if !self.take_telemetry(record, clock_us, &view, readings) {
                     return Ok(false);
                 }
@@ -312,7 +311,7 @@ impl PartitionLander {
     fn check_limits(&mut self) -> Result<(), Error> {
         self.bytes_since_check = 0;
         let share = self.memory_share();
-        if self.range.memory_bytes() > share {
+        if self.range.is_over(share) {
             let disk = &self.shared.disk;
             match disk.note(self.range.spill(disk, share)) {
                 // The commit meets the same trouble and says it; until then nothing more is taken.
@@ -404,7 +403,7 @@ impl PartitionLander {
 
     /// The range is in the lake: opens the next one.
     fn settle(&mut self, record: &CommitRecord) -> Committed {
-        self.range.reset(record.next);
+        self.range.reset(record.next, self.memory_share());
         self.next = record.next;
         self.phase = Phase::Open;
         self.opened_at = None;
@@ -433,7 +432,7 @@ impl PartitionLander {
             let Source { log_id, log_partition } = self.source;
             return Err(Error::Gap { log_id, log_partition, missing: next..self.log_first_offset });
         }
-        self.range.reset(next);
+        self.range.reset(next, self.memory_share());
         self.window = RepeatWindow::default();
         self.next = next;
         self.replay_from = (next - REPEAT_WINDOW_OFFSETS).max(self.log_first_offset).max(0);

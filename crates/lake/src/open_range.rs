@@ -27,6 +27,9 @@ const DOMAIN_UNKNOWN: &str = "unknown";
 /// What is known of devices is forgotten with the rows when it takes more than this part of the memory.
 const DICTIONARY_PART: usize = 4;
 
+/// Rows are staged when they take this part of the memory: vectors that double as they grow then stay within it.
+const ROWS_PART: usize = 2;
+
 /// Why a message cannot become rows.
 pub(crate) enum Refused {
     /// Another table partition would have to be opened: commit first.
@@ -42,6 +45,21 @@ struct TablePartition {
     rows: Rows,
     /// Its file among the range's, once there is one.
     file: Option<usize>,
+}
+
+impl TablePartition {
+    /// It has rows of the open range.
+    fn is_open(&self) -> bool {
+        self.file.is_some() || !self.rows.readings.is_empty()
+    }
+
+    /// After its rows went to a file: keeps what serves the next ones, as far as the memory allows.
+    fn clear(&mut self, bytes_max: usize) {
+        self.rows.clear();
+        if self.rows.dictionary_bytes() > bytes_max / DICTIONARY_PART {
+            self.rows = Rows::default();
+        }
+    }
 }
 
 /// A range of one log partition, open at its end.
@@ -78,14 +96,23 @@ impl OpenRange {
         })
     }
 
-    /// Forgets all that it holds and begins again at `first`.
-    pub(crate) fn reset(&mut self, first: i64) {
+    /// Forgets all rows that it holds and begins again at `first`. What is known of the devices of the last range stays,
+    /// within `bytes_max`.
+    pub(crate) fn reset(&mut self, first: i64, bytes_max: usize) {
         self.first = first;
         self.counts = Counts::default();
-        self.partitions.clear();
+        self.partitions.retain(TablePartition::is_open);
+        for partition in &mut self.partitions {
+            partition.file = None;
+            partition.clear(bytes_max);
+        }
+        self.last = 0;
         self.control.clear();
         self.control_bytes = 0;
         self.files.clear();
+        if self.memory_bytes() > bytes_max / ROWS_PART {
+            self.partitions.clear();
+        }
     }
 
     /// Makes sure that every reading of a message has a table partition, or changes nothing. A message alone may open
@@ -110,8 +137,11 @@ impl OpenRange {
                 new_days.push(day);
             }
         }
-        if !self.partitions.is_empty() && self.partitions.len() + new_days.len() > self.partitions_max {
-            return Err(Refused::NoRoom);
+        if self.partitions.len() + new_days.len() > self.partitions_max && !new_days.is_empty() {
+            self.partitions.retain(TablePartition::is_open);
+            if !self.partitions.is_empty() && self.partitions.len() + new_days.len() > self.partitions_max {
+                return Err(Refused::NoRoom);
+            }
         }
         let opened =
             |day| TablePartition { domain: domain.to_owned(), day, rows: Rows::default(), file: None };
@@ -154,10 +184,14 @@ impl OpenRange {
         self.partitions.iter().position(is_it)
     }
 
-    /// Bytes that rows and their dictionaries take.
+    /// Bytes that rows, their dictionaries and the files in progress take.
     pub(crate) fn memory_bytes(&self) -> usize {
         let rows: usize = self.partitions.iter().map(|partition| partition.rows.memory_bytes()).sum();
-        rows + self.control_bytes + self.files.iter().map(StagedFile::pending_bytes).sum::<usize>()
+        rows + self.control_bytes + self.files.iter().map(StagedFile::memory_bytes).sum::<usize>()
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.partitions.iter().map(|partition| partition.rows.row_bytes()).sum()
     }
 
     /// Bytes of its files so far.
@@ -165,22 +199,24 @@ impl OpenRange {
         self.files.iter().map(StagedFile::bytes).sum()
     }
 
-    /// Encodes and stages the rows of the largest table partitions until at most `bytes_max` are in memory. Control rows
-    /// stay.
+    /// Whether rows have to be staged to stay within `bytes_max`.
+    pub(crate) fn is_over(&self, bytes_max: usize) -> bool {
+        self.row_bytes() > bytes_max / ROWS_PART || self.memory_bytes() > bytes_max
+    }
+
+    /// Encodes and stages the rows of the largest table partitions, as far as is needed to stay within `bytes_max`.
     pub(crate) fn spill(&mut self, disk: &Disk, bytes_max: usize) -> Result<(), Error> {
-        while self.memory_bytes() > bytes_max {
-            let rows_of = |partition: &TablePartition| partition.rows.readings.len();
-            let largest = (0..self.partitions.len()).max_by_key(|&place| rows_of(&self.partitions[place]));
-            match largest {
-                Some(place) if rows_of(&self.partitions[place]) > 0 => {
-                    self.encode(place)?;
-                    let rows = &mut self.partitions[place].rows;
-                    if rows.dictionary_bytes() > bytes_max / DICTIONARY_PART {
-                        *rows = Rows::default();
-                    }
-                    self.drain(disk)?;
-                }
-                _ => break,
+        while self.is_over(bytes_max) {
+            let bytes_of = |place: &usize| self.partitions[*place].rows.row_bytes();
+            let largest = (0..self.partitions.len()).max_by_key(bytes_of);
+            let Some(place) = largest.filter(|place| bytes_of(place) > 0) else { break };
+            self.encode(place)?;
+            self.partitions[place].clear(bytes_max);
+            self.drain(disk)?;
+            if self.memory_bytes() > bytes_max {
+                let emptied =
+                    self.partitions.iter_mut().filter(|partition| partition.rows.readings.is_empty());
+                emptied.for_each(|partition| partition.rows.give_up_room());
             }
         }
         Ok(())

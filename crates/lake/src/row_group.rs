@@ -57,7 +57,8 @@ pub(crate) fn write_telemetry<W: Write + Send>(
         (0..=rows.reading_index_max()).map(|index| (index as i32).to_le_bytes()).collect();
     let (log_id, log_partition) = constants.position_columns();
     let all = || std::iter::once((0, order.len()));
-    let line = |key: fn(&Line) -> NameId| runs.iter().map(move |run| (key(&rows.lines[run.line]), run.rows));
+    let line =
+        |key: fn(&Line) -> NameId| runs.iter().map(move |run| (key(&rows.lines[run.line].line), run.rows));
     let origin =
         |key: fn(&Origin) -> NameId| runs.iter().map(move |run| (key(&rows.origins[run.origin]), run.rows));
     let name = |id| rows.names.get(id);

@@ -11,9 +11,6 @@ use model::{EventId, ReadingView, TelemetryView, ValueView};
 
 use crate::names::{NO_NAME, NameId, Names};
 
-/// Readings of a message whose lines are remembered by their index; the others are looked up.
-const READINGS_REMEMBERED_MAX: usize = 64;
-
 /// What the messages of a device have in common.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
@@ -61,13 +58,21 @@ pub(crate) struct Reading {
     pub(crate) index: u32,
 }
 
-/// What was last seen of a device: mostly its next message is like that.
-#[derive(Default)]
+/// No origin or line is remembered.
+const NOTHING: u32 = u32::MAX;
+
+/// What the last message of a device was: mostly its next one is like that.
 struct DeviceMemory {
-    /// And the source that it was made from.
-    origin: Option<(u32, NameId)>,
-    /// The line of each reading index.
-    lines: Vec<u32>,
+    origin: u32,
+    /// The source that the origin was made from.
+    source: NameId,
+    first_line: u32,
+}
+
+/// A line, and the one that followed it in the last message.
+pub(crate) struct KnownLine {
+    pub(crate) line: Line,
+    next: u32,
 }
 
 /// The rows of one table partition. Messages and readings stand in log order.
@@ -76,7 +81,7 @@ pub(crate) struct Rows {
     pub(crate) names: Names,
     pub(crate) devices: Names,
     pub(crate) origins: Vec<Origin>,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<KnownLine>,
     pub(crate) messages: Vec<Message>,
     pub(crate) readings: Vec<Reading>,
     /// Row and time of the rows whose device claimed another time, rising.
@@ -86,6 +91,8 @@ pub(crate) struct Rows {
     memories: Vec<DeviceMemory>,
     /// The device of the last message.
     device: NameId,
+    /// The line of the last reading of that message.
+    last_line: u32,
 }
 
 impl Rows {
@@ -102,7 +109,7 @@ impl Rows {
             self.push_message(log_offset, log_time_us, view);
         }
         let time = view.time_of(reading);
-        let line = self.line_of(index, reading, time);
+        let line = self.line_of(reading, time);
         let (value, text) = self.value_of(reading.value);
         if let Some(device_time_us) = time.device_time_us {
             self.device_times.push((self.readings.len() as u32, device_time_us));
@@ -121,8 +128,9 @@ impl Rows {
     fn push_message(&mut self, log_offset: i64, log_time_us: i64, view: &TelemetryView<'_>) {
         self.device = self.devices.intern(view.device_id.as_bytes());
         if self.device as usize == self.memories.len() {
-            self.memories.push(DeviceMemory::default());
+            self.memories.push(DeviceMemory { origin: NOTHING, source: NO_NAME, first_line: NOTHING });
         }
+        self.last_line = NOTHING;
         let origin = self.origin_of(view);
         self.messages.push(Message {
             event_id: view.event_id,
@@ -141,8 +149,8 @@ impl Rows {
             view.location.map(|at| at.longitude).filter(|degrees| degrees.is_finite()).map(f64::to_le_bytes);
         let latitude: &[u8] = latitude.as_ref().map_or(&[], |bytes| bytes);
         let longitude: &[u8] = longitude.as_ref().map_or(&[], |bytes| bytes);
-        if let Some((id, source)) = self.memories[self.device as usize].origin {
-            let last = &self.origins[id as usize];
+        let DeviceMemory { origin: id, source, .. } = self.memories[self.device as usize];
+        if let Some(last) = self.origins.get(id as usize) {
             let is_like_last = last.kind == view.kind
                 && last.flags == view.flags
                 && self.names.get(last.asset) == view.asset_id.as_bytes()
@@ -170,24 +178,35 @@ impl Rows {
             origins.len() as u32 - 1
         });
         let source = self.names.intern_some(view.source_bytes());
-        self.memories[self.device as usize].origin = Some((id, source));
+        let memory = &mut self.memories[self.device as usize];
+        (memory.origin, memory.source) = (id, source);
         id
     }
 
-    fn line_of(&mut self, index: u32, reading: &ReadingView<'_>, time: ReadingTimeView) -> u32 {
-        let remembered = self.memories[self.device as usize].lines.get(index as usize).copied();
-        if let Some(id) = remembered {
-            let last = &self.lines[id as usize];
-            let is_like_last = last.quality == reading.quality
-                && last.observed_at_source == time.observed_at_source
-                && last.clock_verdict == time.clock_verdict
-                && self.names.get(last.metric) == reading.metric.as_bytes()
-                && self.names.get(last.unit) == reading.unit.as_bytes()
-                && self.names.get(last.raw_unit) == reading.raw_unit.as_bytes();
-            if is_like_last {
-                return id;
-            }
-        }
+    fn line_of(&mut self, reading: &ReadingView<'_>, time: ReadingTimeView) -> u32 {
+        let expected = match self.lines.get(self.last_line as usize) {
+            Some(last) => last.next,
+            None => self.memories[self.device as usize].first_line,
+        };
+        let id = match self.lines.get(expected as usize) {
+            Some(known) if self.is_line(&known.line, reading, time) => expected,
+            _ => self.find_line(reading, time),
+        };
+        self.last_line = id;
+        id
+    }
+
+    fn is_line(&self, line: &Line, reading: &ReadingView<'_>, time: ReadingTimeView) -> bool {
+        line.quality == reading.quality
+            && line.observed_at_source == time.observed_at_source
+            && line.clock_verdict == time.clock_verdict
+            && self.names.get(line.metric) == reading.metric.as_bytes()
+            && self.names.get(line.unit) == reading.unit.as_bytes()
+            && self.names.get(line.raw_unit) == reading.raw_unit.as_bytes()
+    }
+
+    /// Looks a line up by its content, or adds it, and remembers where it came in its message.
+    fn find_line(&mut self, reading: &ReadingView<'_>, time: ReadingTimeView) -> u32 {
         let line = Line {
             device: self.device,
             metric: self.names.intern(reading.metric.as_bytes()),
@@ -199,20 +218,14 @@ impl Rows {
         };
         let lines = &mut self.lines;
         let id = *self.line_ids.entry(line).or_insert_with(|| {
-            lines.push(line);
+            lines.push(KnownLine { line, next: NOTHING });
             lines.len() as u32 - 1
         });
-        self.remember_line(index as usize, id);
-        id
-    }
-
-    fn remember_line(&mut self, index: usize, id: u32) {
-        let lines = &mut self.memories[self.device as usize].lines;
-        if let Some(line) = lines.get_mut(index) {
-            *line = id;
-        } else if index == lines.len() && index < READINGS_REMEMBERED_MAX {
-            lines.push(id);
+        match self.lines.get_mut(self.last_line as usize) {
+            Some(last) => last.next = id,
+            None => self.memories[self.device as usize].first_line = id,
         }
+        id
     }
 
     /// The columns `value` and `value_text`. What is not finite has no value.
@@ -271,13 +284,13 @@ impl Rows {
     /// For each line the rank of its (device id, metric), and the number of ranks.
     fn rank_lines(&self) -> (Vec<u32>, usize) {
         let device_ranks = self.devices.ranks();
-        let metric_ranks = self.names.ranks_of(self.lines.iter().map(|line| line.metric));
+        let metric_ranks = self.names.ranks_of(self.lines.iter().map(|known| known.line.metric));
         let key_of = |line: &Line| {
             u64::from(device_ranks[line.device as usize]) << 32
                 | u64::from(metric_ranks[line.metric as usize])
         };
         let mut keys: Vec<(u64, u32)> =
-            self.lines.iter().enumerate().map(|(id, line)| (key_of(line), id as u32)).collect();
+            self.lines.iter().enumerate().map(|(id, known)| (key_of(&known.line), id as u32)).collect();
         keys.sort_unstable();
         let mut rank_of_line = vec![0; keys.len()];
         let mut ranks = 0;
@@ -292,11 +305,25 @@ impl Rows {
         (rank_of_line, ranks as usize)
     }
 
-    /// Forgets the rows and keeps what is known of devices for the next ones.
+    /// Forgets the rows and keeps what is known of devices, and the room, for the next ones.
     pub(crate) fn clear(&mut self) {
         self.messages.clear();
         self.readings.clear();
         self.device_times.clear();
+    }
+
+    /// Gives up the room of rows that were cleared.
+    pub(crate) fn give_up_room(&mut self) {
+        self.messages = Vec::new();
+        self.readings = Vec::new();
+        self.device_times = Vec::new();
+    }
+
+    /// Bytes that the rows themselves take.
+    pub(crate) fn row_bytes(&self) -> usize {
+        size_of_val(self.messages.as_slice())
+            + size_of_val(self.readings.as_slice())
+            + size_of_val(self.device_times.as_slice())
     }
 
     /// Bytes held, the room in the vectors included.
@@ -309,13 +336,12 @@ impl Rows {
 
     /// Bytes that [`Rows::clear`] keeps: names, origins, lines and what is remembered of devices.
     pub(crate) fn dictionary_bytes(&self) -> usize {
-        let remembered = self.memories.len() * (size_of::<DeviceMemory>() + 4 * size_of::<u32>());
         self.names.memory_bytes()
             + self.devices.memory_bytes()
             + self.origins.capacity() * size_of::<Origin>()
-            + self.lines.capacity() * size_of::<Line>()
+            + self.lines.capacity() * size_of::<KnownLine>()
             + self.origin_ids.allocation_size()
             + self.line_ids.allocation_size()
-            + remembered
+            + self.memories.capacity() * size_of::<DeviceMemory>()
     }
 }

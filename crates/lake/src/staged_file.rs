@@ -20,6 +20,9 @@ use crate::error::{Error, io_error};
 use crate::layout::{Layout, Source, Table};
 use crate::schema::{Lineage, writer_properties};
 
+/// About what the metadata and the page indexes of one row group take in memory until the footer is written.
+const ROW_GROUP_FOOTER_BYTES: usize = 24 << 10;
+
 /// A file of a range that is not committed yet.
 pub(crate) struct StagedFile {
     table: Table,
@@ -79,7 +82,12 @@ impl StagedFile {
         self.writer.bytes_written() as u64
     }
 
-    /// Bytes encoded and still in memory.
+    /// Bytes in memory: what is encoded and not in the file yet, and what the footer will say of the row groups.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.pending_bytes() + self.writer.flushed_row_groups().len() * ROW_GROUP_FOOTER_BYTES
+    }
+
+    /// Bytes encoded that are not in the file yet.
     pub(crate) fn pending_bytes(&self) -> usize {
         (self.bytes() - self.drained_bytes) as usize
     }

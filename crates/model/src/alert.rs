@@ -51,6 +51,11 @@ impl AlertEvent {
             AlertEvent::Silenced => "silenced",
         }
     }
+
+    /// Something that a person did, not the evaluator.
+    pub const fn is_of_people(self) -> bool {
+        matches!(self, AlertEvent::Acknowledged | AlertEvent::Commented | AlertEvent::Silenced)
+    }
 }
 
 /// A reading's value in an alert.
@@ -96,6 +101,21 @@ pub struct Evidence {
     pub log_offset: i64,
 }
 
+/// What a person did with an alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PersonEvent {
+    pub event: AlertEvent,
+    /// Who, as the command named them.
+    pub by: String,
+    /// When the command was appended to the log.
+    pub at: String,
+    pub text: Option<String>,
+    /// How long a silence holds.
+    pub until: Option<String>,
+    /// Of the command; a repeat of it has the same.
+    pub command_id: String,
+}
+
 /// One alert event. Times are RFC 3339 in UTC with microseconds; what does not apply is null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -125,14 +145,27 @@ pub struct Alert {
     pub labels: std::collections::BTreeMap<String, String>,
     pub runbook: Option<String>,
     pub shadow: bool,
+    /// Id of the alert that explains this one.
     pub suppressed_by: Option<String>,
+    /// Who has silenced the rule on this device.
     pub silenced_by: Option<String>,
+    /// What people did with it so far, oldest first; absent while they have not. A people's event is the last in its own list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<PersonEvent>,
 }
 
 impl Alert {
     /// CloudEvents id: equal for a repeat of the same event.
     pub fn ce_id(&self) -> String {
-        format!("{}/{}", self.alert_id, self.event.name())
+        let of_people = self.people.last().filter(|_| self.event.is_of_people());
+        let last = of_people.map_or(self.event.name(), |person| &person.command_id);
+        format!("{}/{last}", self.alert_id)
+    }
+
+    /// The alert as the evaluator says it: without what people and later stages mark, which no comparison looks at.
+    #[must_use]
+    pub fn without_marks(self) -> Self {
+        Alert { suppressed_by: None, silenced_by: None, people: Vec::new(), ..self }
     }
 
     /// Key in `alerts.v1` and `alerts.current.v1`.

@@ -157,7 +157,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("a metric's name has at most {METRIC_BYTES_MAX} bytes, found {}", name.len()));
     }
     // Names of the field are ASCII nearly always; the rest takes the slow way, which also words the error.
-    if name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+    if name.bytes().fold(true, |is_plain, byte| is_plain & (b' '..=b'~').contains(&byte)) {
         return Ok(());
     }
     match name.chars().find(|c| c.is_control()) {

@@ -30,7 +30,8 @@ pub fn check(id: &str) -> Result<(), DeviceIdError> {
         return Err(DeviceIdError::TooLong { bytes: id.len() });
     }
     // Plain ASCII names are nearly all of them; the rest takes the slow way, which also words the error.
-    if id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':')) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_' | b':');
+    if id.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         return Ok(());
     }
     check_characters(id)

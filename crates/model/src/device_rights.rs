@@ -22,6 +22,8 @@ pub struct SomeDevices {
     pub gateway_id: Box<str>,
     /// Device ids with `*` for any run of characters.
     pub patterns: Vec<Box<str>>,
+    /// Beside them: commands on alerts.
+    pub may_command: bool,
 }
 
 /// Somebody spoke for a device that is not theirs.
@@ -70,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_gateway_speaks_for_itself_and_for_what_stands_behind_it() {
-        let devices = SomeDevices { gateway_id: "gw-1".into(), patterns: vec!["pump-*".into()] };
+        let devices =
+            SomeDevices { gateway_id: "gw-1".into(), patterns: vec!["pump-*".into()], may_command: false };
         for (device_id, gateway_id, expected) in [
             ("m-1", "gw-1", true),
             ("gw-1", "", true),

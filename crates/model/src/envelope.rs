@@ -89,8 +89,18 @@ impl<'a> LogRecordView<'a> {
         }
     }
 
-    /// The event id of a record of telemetry that is written as the decoders write it, before it is parsed: for those who may
+    /// The device id of a record of telemetry that is written as the decoders write it, before it is parsed: for those who may
     /// as well do without.
+    #[inline]
+    pub fn peek_device_id(value: &[u8]) -> Option<&[u8]> {
+        let mut fields = Fields::new(value);
+        fields.next_key().ok().flatten().filter(|key| *key == (1, Bytes))?;
+        let mut fields = Fields::new(fields.bytes().ok()?);
+        fields.next_key().ok().flatten().filter(|key| *key == (1, Bytes))?;
+        fields.bytes().ok()
+    }
+
+    /// The same for the event id.
     #[inline]
     pub(crate) fn peek_event_id(value: &[u8]) -> Option<EventId> {
         let mut fields = Fields::new(value);
@@ -148,6 +158,8 @@ pub struct TelemetryView<'a> {
     /// Only where the dialect gives no identity and the transport has a packet or message id.
     pub redelivery_key: Option<EventId>,
     pub location: Option<LocationView>,
+    /// Of the source.
+    pub gateway_id: &'a str,
     source: &'a [u8],
     first_readings: [ReadingView<'a>; READINGS_KEPT],
     first_readings_len: usize,
@@ -196,6 +208,7 @@ impl<'a> TelemetryView<'a> {
             device_time_us: None,
             redelivery_key: None,
             location: None,
+            gateway_id: "",
             source: &[],
             first_readings: [ReadingView::NOTHING; READINGS_KEPT],
             first_readings_len: 0,
@@ -239,14 +252,14 @@ impl<'a> TelemetryView<'a> {
             }
         }
         let is_whole = has_event_id && view.first_readings_len > 0 && !view.device_id.is_empty();
-        check_source(view.source)?;
+        view.gateway_id = check_source(view.source)?;
         view.more_readings = &message[kept_end..readings_end];
         if is_whole { Ok(view) } else { Err(Malformed) }
     }
 
     /// The readings in order; the position in this iterator is `reading_index`.
     #[inline]
-    pub fn readings(&self) -> impl Iterator<Item = ReadingView<'a>> + use<'a> {
+    pub fn readings(&self) -> impl Iterator<Item = ReadingView<'a>> {
         let mut fields = Fields::new(self.more_readings);
         let more = std::iter::from_fn(move || {
             loop {
@@ -256,7 +269,18 @@ impl<'a> TelemetryView<'a> {
                 }
             }
         });
-        self.first_readings.into_iter().take(self.first_readings_len).chain(more)
+        self.first_readings[..self.first_readings_len].iter().copied().chain(more)
+    }
+
+    /// The readings in order, as the view holds them or, where they are many, in `room`.
+    #[inline]
+    pub fn readings_in<'r>(&'r self, room: &'r mut Vec<ReadingView<'a>>) -> &'r [ReadingView<'a>] {
+        if self.more_readings.is_empty() {
+            return &self.first_readings[..self.first_readings_len];
+        }
+        room.clear();
+        room.extend(self.readings());
+        room
     }
 
     /// The source as it stands in the message: equal bytes are an equal source, which is cheaper to see than to parse.
@@ -395,21 +419,23 @@ fn parse_location(message: &[u8]) -> Result<LocationView, Malformed> {
     Ok(location)
 }
 
-/// Whether [`parse_source`] succeeds, without looking at each text where all are ASCII, as they nearly always are.
-fn check_source(message: &[u8]) -> Result<(), Malformed> {
+/// The gateway's id if [`parse_source`] succeeds, without looking at each text where all are ASCII, as they nearly always are.
+fn check_source(message: &[u8]) -> Result<&str, Malformed> {
     if !message.is_ascii() {
-        return parse_source(message).map(drop);
+        return parse_source(message).map(|source| source.gateway_id);
     }
     let mut fields = Fields::new(message);
+    let mut gateway_id = "";
     while let Some(key) = fields.next_key()? {
         match key {
+            (4, Bytes) => gateway_id = text(&mut fields)?,
             (1..=5, Bytes) => fields.bytes().map(drop)?,
             (6 | 7, Varint) => fields.varint().map(drop)?,
             (1..=7, _) => return Err(Malformed),
             (_, other) => fields.skip(other)?,
         }
     }
-    Ok(())
+    Ok(gateway_id)
 }
 
 fn parse_source(message: &[u8]) -> Result<SourceView<'_>, Malformed> {

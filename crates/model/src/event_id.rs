@@ -52,15 +52,10 @@ impl EventIds {
             Identity::Content2(first, second) => (3, first, second),
         };
         let child = child.to_le_bytes();
-        self.hash(&[
-            publisher.as_bytes(),
-            device_id.as_bytes(),
-            dialect.as_bytes(),
-            &[kind],
-            first,
-            second,
-            &child,
-        ])
+        let publisher = publisher.as_bytes();
+        self.begin();
+        self.parts([publisher, device_id.as_bytes(), dialect.as_bytes(), &[kind], first, second, &child]);
+        self.hash()
     }
 
     /// What a resend that its transport marks has in common with the first try: client or peer, packet or message id, topic,
@@ -74,22 +69,35 @@ impl EventIds {
         child: u32,
     ) -> EventId {
         let (packet_id, child) = (packet_id.to_le_bytes(), child.to_le_bytes());
-        self.hash(&[b"redelivery", peer.as_bytes(), &packet_id, topic.as_bytes(), payload, &child])
+        self.begin();
+        self.parts([b"redelivery", peer.as_bytes(), &packet_id, topic.as_bytes(), payload, &child]);
+        self.hash()
     }
 
     fn new_id(&mut self) -> EventId {
         self.counter += 1;
         let (process, counter) = (self.process.to_le_bytes(), self.counter.to_le_bytes());
-        self.hash(&[b"new", &process, &counter])
+        self.begin();
+        self.parts([b"new", &process, &counter]);
+        self.hash()
     }
 
-    fn hash(&mut self, parts: &[&[u8]]) -> EventId {
+    fn begin(&mut self) {
         self.buffer.clear();
-        for part in std::iter::once(&TAG).chain(parts) {
+        self.parts([TAG]);
+    }
+
+    /// Inlined, so that what is of a known length is a store or two.
+    #[inline(always)]
+    fn parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        for part in parts {
             // A part is bounded by the largest message, far below 4 GiB.
             self.buffer.extend_from_slice(&(part.len() as u32).to_le_bytes());
             self.buffer.extend_from_slice(part);
         }
+    }
+
+    fn hash(&self) -> EventId {
         xxh3_128(&self.buffer).to_le_bytes()
     }
 }

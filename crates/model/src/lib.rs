@@ -28,7 +28,7 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/urban_neuron.v1.rs"));
 }
 
-pub use alert::{Alert, AlertEvent, AlertState, AlertValue, Evidence, Severity};
+pub use alert::{Alert, AlertEvent, AlertState, AlertValue, Evidence, PersonEvent, Severity};
 pub use coordinate_system::CoordinateSystem;
 pub use device_id::DeviceIdError;
 pub use device_rights::{DeviceRights, NotItsDevice, SomeDevices};

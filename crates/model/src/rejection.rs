@@ -35,10 +35,14 @@ pub enum Reason {
     UnsupportedVersion,
     /// A record of the log that does not parse.
     UndecodableRecord,
+    /// A command on an alert that is no command.
+    MalformedCommand,
+    /// A command on an alert that does not fire.
+    AlertNotFiring,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 21] = [
+    pub const ALL: [Reason; 23] = [
         Reason::UnknownDialect,
         Reason::EmptyPayload,
         Reason::PayloadTooLarge,
@@ -60,6 +64,8 @@ impl Reason {
         Reason::DuplicateField,
         Reason::UnsupportedVersion,
         Reason::UndecodableRecord,
+        Reason::MalformedCommand,
+        Reason::AlertNotFiring,
     ];
 
     /// The stable code.
@@ -86,6 +92,8 @@ impl Reason {
             Reason::DuplicateField => "duplicate_field",
             Reason::UnsupportedVersion => "unsupported_version",
             Reason::UndecodableRecord => "undecodable_record",
+            Reason::MalformedCommand => "malformed_command",
+            Reason::AlertNotFiring => "alert_not_firing",
         }
     }
 }

@@ -37,45 +37,51 @@ pub const fn civil_from_days(days: i64) -> (i64, u8, u8) {
     (year, month as u8, day as u8)
 }
 
+/// Bytes of `2026-03-02T08:30:00`.
+const HEAD_LEN: usize = 19;
+
 /// Reads an RFC 3339 time; digits beyond the microsecond are cut off, a leap second is the second after it.
 ///
 /// # Errors
 /// See [`TimeError`].
 pub fn parse_rfc3339(text: &str) -> Result<i64, TimeError> {
     let bytes = text.as_bytes();
-    let digits = |from: usize, len: usize| {
-        let mut number = 0;
-        for at in from..from + len {
-            match bytes.get(at) {
-                Some(digit @ b'0'..=b'9') => number = number * 10 + u32::from(digit - b'0'),
-                _ => return Err(TimeError::Form { at }),
-            }
-        }
-        Ok(number)
-    };
-    let mark = |at: usize, wanted: &[u8]| match bytes.get(at) {
-        Some(found) if wanted.contains(found) => Ok(*found),
-        _ => Err(TimeError::Form { at }),
-    };
-    let year = digits(0, 4)?;
-    mark(4, b"-")?;
-    let month = in_range("month", digits(5, 2)?, 1, 12)?;
-    mark(7, b"-")?;
-    let day = in_range("day", digits(8, 2)?, 1, days_in_month(year, month))?;
-    mark(10, b"Tt ")?;
-    let hour = in_range("hour", digits(11, 2)?, 0, 23)?;
-    mark(13, b":")?;
-    let minute = in_range("minute", digits(14, 2)?, 0, 59)?;
-    mark(16, b":")?;
-    let second = in_range("second", digits(17, 2)?, 0, 60)?;
-    let (fraction_us, zone_at) = fraction(bytes, 19)?;
-    let offset_s = zone(bytes, zone_at, &digits)?;
+    // What is too short ends in zeros, which are neither digits nor marks.
+    let mut head = [0; HEAD_LEN];
+    match bytes.first_chunk() {
+        Some(whole) => head = *whole,
+        None => head[..bytes.len()].copy_from_slice(bytes),
+    }
+    let mark = |at: usize, is_mark: bool| if is_mark { Ok(()) } else { Err(TimeError::Form { at }) };
+    let year = two_digits(&head, 0)? * 100 + two_digits(&head, 2)?;
+    mark(4, head[4] == b'-')?;
+    let month = in_range("month", two_digits(&head, 5)?, 1, 12)?;
+    mark(7, head[7] == b'-')?;
+    let day = in_range("day", two_digits(&head, 8)?, 1, days_in_month(year, month))?;
+    mark(10, matches!(head[10], b'T' | b't' | b' '))?;
+    let hour = in_range("hour", two_digits(&head, 11)?, 0, 23)?;
+    mark(13, head[13] == b':')?;
+    let minute = in_range("minute", two_digits(&head, 14)?, 0, 59)?;
+    mark(16, head[16] == b':')?;
+    let second = in_range("second", two_digits(&head, 17)?, 0, 60)?;
+    let (fraction_us, zone_at) = fraction(bytes, HEAD_LEN)?;
+    let offset_s = zone(bytes, zone_at)?;
 
     let days = days_from_civil(i64::from(year), i64::from(month), i64::from(day));
     let of_day = i64::from(hour * 3600 + minute * 60 + second);
     Ok((days * 86_400 + of_day - offset_s) * 1_000_000 + fraction_us)
 }
 
+#[inline]
+fn two_digits<const N: usize>(bytes: &[u8; N], at: usize) -> Result<u32, TimeError> {
+    let digit = |at: usize| match bytes[at] {
+        digit @ b'0'..=b'9' => Ok(u32::from(digit - b'0')),
+        _ => Err(TimeError::Form { at }),
+    };
+    Ok(digit(at)? * 10 + digit(at + 1)?)
+}
+
+#[inline]
 fn in_range(field: &'static str, found: u32, min: u32, max: u32) -> Result<u32, TimeError> {
     if (min..=max).contains(&found) { Ok(found) } else { Err(TimeError::Range { field, found }) }
 }
@@ -95,30 +101,33 @@ fn fraction(bytes: &[u8], at: usize) -> Result<(i64, usize), TimeError> {
     if bytes.get(at) != Some(&b'.') {
         return Ok((0, at));
     }
-    let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return Err(TimeError::Form { at: at + 1 });
+    let (mut us, mut end) = (0, at + 1);
+    let mut place_us = 100_000;
+    while let Some(digit @ b'0'..=b'9') = bytes.get(end) {
+        us += i64::from(digit - b'0') * place_us;
+        place_us /= 10;
+        end += 1;
     }
-    let of_place =
-        |place: usize| bytes.get(at + 1 + place).filter(|_| place < digits).map_or(0, |d| d - b'0');
-    let us = (0..6).fold(0, |us, place| us * 10 + i64::from(of_place(place)));
-    Ok((us, at + 1 + digits))
+    if end == at + 1 { Err(TimeError::Form { at: end }) } else { Ok((us, end)) }
 }
 
 /// Seconds that the zone is ahead of UTC; the text ends after it.
-fn zone(
-    bytes: &[u8],
-    at: usize,
-    digits: &impl Fn(usize, usize) -> Result<u32, TimeError>,
-) -> Result<i64, TimeError> {
+fn zone(bytes: &[u8], at: usize) -> Result<i64, TimeError> {
     let (offset_s, end) = match bytes.get(at) {
         Some(b'Z' | b'z') => (0, at + 1),
         Some(sign @ (b'+' | b'-')) => {
-            let hours = in_range("zone hours", digits(at + 1, 2)?, 0, 23)?;
-            if bytes.get(at + 3) != Some(&b':') {
+            let mut offset = [0; 6];
+            let given = &bytes[at..bytes.len().min(at + offset.len())];
+            offset[..given.len()].copy_from_slice(given);
+            let behind = |error| match error {
+                TimeError::Form { at: place } => TimeError::Form { at: at + place },
+                other => other,
+            };
+            let hours = in_range("zone hours", two_digits(&offset, 1).map_err(behind)?, 0, 23)?;
+            if offset[3] != b':' {
                 return Err(TimeError::Form { at: at + 3 });
             }
-            let minutes = in_range("zone minutes", digits(at + 4, 2)?, 0, 59)?;
+            let minutes = in_range("zone minutes", two_digits(&offset, 4).map_err(behind)?, 0, 59)?;
             let ahead_s = i64::from(hours * 3600 + minutes * 60);
             if *sign == b'-' && ahead_s == 0 {
                 return Err(TimeError::UnknownZone);

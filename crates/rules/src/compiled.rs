@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::reading::MetricId;
 use crate::rule::{Absent, Meaning, QualityFilter, Rule};
 use crate::rule_set::RuleSet;
+use crate::running_window::WindowKind;
 use crate::series::View;
 use crate::states::RuleId;
 use crate::window_function::Window;
@@ -67,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) ends: Vec<Edge>,
     /// Rules of the general shape, rising.
     pub(crate) generals: Vec<RuleId>,
+    /// The windows over the metric that these look at.
+    pub(crate) windows: Vec<(WindowKind, i64)>,
 }
 
 impl Plan {
@@ -103,6 +106,8 @@ pub(crate) struct CompiledRules {
     unnamed: Vec<RuleId>,
     pub(crate) dead_men: Vec<RuleId>,
     plans: Vec<Plan>,
+    /// Numbers of plans go on from rule set to rule set: a lower one is of an earlier set, and no longer one.
+    first_plan: PlanId,
     plan_ids: HashMap<(ProfileId, MetricId), PlanId>,
 }
 
@@ -180,7 +185,17 @@ impl CompiledRules {
     }
 
     pub(crate) fn plan(&self, plan: PlanId) -> &Plan {
-        &self.plans[plan as usize]
+        &self.plans[(plan - self.first_plan) as usize]
+    }
+
+    pub(crate) fn is_of_this_set(&self, plan: PlanId) -> bool {
+        plan >= self.first_plan
+    }
+
+    /// Numbers plans and profiles on from those of the rules in force before, before the first is made.
+    pub(crate) fn number_on(&mut self, before: &CompiledRules) {
+        self.first_plan = before.first_plan + before.plans.len() as PlanId;
+        self.matching.number_on(&before.matching);
     }
 
     /// The plan of a metric of devices of a profile, made when it is first asked for.
@@ -189,7 +204,7 @@ impl CompiledRules {
             return *plan;
         }
         let plan = self.make_plan(profile, metric);
-        let id = self.plans.len() as PlanId;
+        let id = self.first_plan + self.plans.len() as PlanId;
         self.plans.push(plan);
         self.plan_ids.insert((profile, metric), id);
         id
@@ -204,11 +219,20 @@ impl CompiledRules {
                 Shape::Band { raise, .. } => {
                     plan.starts.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
                 }
-                Shape::General { .. } => plan.generals.push(id),
+                Shape::General { .. } => {
+                    plan.generals.push(id);
+                    let rule = self.get(id);
+                    let windows = rule.rule.meaning.windows().into_iter();
+                    let of_metric = windows.filter(|window| rule.metrics[window.metric] == metric);
+                    plan.windows
+                        .extend(of_metric.map(|window| (WindowKind::of(window.function), window.span_us)));
+                }
                 Shape::DeadMan { .. } => {}
             }
         }
         plan.generals.sort_unstable();
+        plan.windows.sort_unstable();
+        plan.windows.dedup();
         plan.ends = plan.starts.clone();
         plan.starts.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.rule.cmp(&b.rule)));
         plan.ends.sort_by(|a, b| a.end.total_cmp(&b.end).then(a.rule.cmp(&b.rule)));

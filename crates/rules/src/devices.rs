@@ -1,7 +1,6 @@
 //! The devices of one log partition, by number: what their messages last said of them, and their series.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -18,8 +17,8 @@ pub(crate) type SeriesId = u32;
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) id: Box<str>,
-    pub(crate) place: Arc<Place>,
-    /// `None` until its selectors are matched under the rule set in force.
+    pub(crate) place: Place,
+    /// `None`, or of an earlier rule set, until its selectors are matched under the one in force.
     pub(crate) profile: Option<ProfileId>,
     /// In the order in which its messages first named the metrics, which is nearly always that of the next message.
     pub(crate) series: Vec<(MetricId, SeriesId)>,
@@ -55,36 +54,52 @@ impl Attributes for DeviceAttributes<'_> {
             DeviceAttributes::Unregistered(device) => device,
         };
         let value = match attribute {
-            Attribute::DeviceId => &device.id,
-            Attribute::Domain => &device.place.domain,
-            Attribute::AssetId => &device.place.asset_id,
-            Attribute::GatewayId => &device.place.gateway_id,
+            Attribute::DeviceId => &*device.id,
+            Attribute::Domain => device.place.domain(),
+            Attribute::AssetId => device.place.asset_id(),
+            Attribute::GatewayId => device.place.gateway_id(),
             Attribute::Model | Attribute::Tag(_) => return None,
         };
-        (!value.is_empty()).then_some(&**value)
+        (!value.is_empty()).then_some(value)
     }
+}
+
+/// A device in the table of ids, with bits of its id's hash: others are told apart without a look at them.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash_bits: u32,
+    device: DeviceId,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
     devices: Vec<Device>,
-    table: HashTable<DeviceId>,
+    table: HashTable<Slot>,
     hasher: DefaultHashBuilder,
 }
 
 impl Devices {
     pub(crate) fn find(&self, id: &str) -> Option<DeviceId> {
+        let hash = self.hasher.hash_one(id.as_bytes());
+        let is_it =
+            |slot: &Slot| slot.hash_bits == hash_bits(hash) && *self.devices[slot.device as usize].id == *id;
+        self.table.find(hash, is_it).map(|slot| slot.device)
+    }
+
+    /// The device of this id, if there is one; else maybe another. None is looked at.
+    pub(crate) fn guess(&self, id: &[u8]) -> Option<DeviceId> {
         let hash = self.hasher.hash_one(id);
-        self.table.find(hash, |device| *self.devices[*device as usize].id == *id).copied()
+        self.table.find(hash, |slot| slot.hash_bits == hash_bits(hash)).map(|slot| slot.device)
     }
 
     /// Adds a device that is not there yet.
-    pub(crate) fn add(&mut self, id: &str, place: Arc<Place>) -> DeviceId {
+    pub(crate) fn add(&mut self, id: &str, place: Place) -> DeviceId {
         let number = self.devices.len() as DeviceId;
         self.devices.push(Device { id: id.into(), place, profile: None, series: Vec::new(), states: None });
         let Devices { devices, table, hasher } = self;
-        table.insert_unique(hasher.hash_one(id), number, |device| {
-            hasher.hash_one(&*devices[*device as usize].id)
+        let hash = hasher.hash_one(id.as_bytes());
+        table.insert_unique(hash, Slot { hash_bits: hash_bits(hash), device: number }, |slot| {
+            hasher.hash_one(devices[slot.device as usize].id.as_bytes())
         });
         number
     }
@@ -108,4 +123,9 @@ impl Devices {
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
         self.devices.iter_mut()
     }
+}
+
+/// Not the bits by which the table finds a slot.
+const fn hash_bits(hash: u64) -> u32 {
+    (hash >> 24) as u32
 }

@@ -16,7 +16,7 @@ pub(crate) fn parse_us(text: &str) -> Option<i64> {
 }
 
 /// What a finding says would do.
-pub(crate) const HELP: &str = "write a span such as 500ms, 30s, 5m, 2h or 1d";
+pub(crate) const HELP: &str = "write a span such as 500ms, 30s, 5m, 2h or 1d, at most 3650d";
 
 /// The span in the largest unit that holds it whole.
 pub(crate) fn text(span_us: i64) -> String {

@@ -1,8 +1,6 @@
 //! One group of equal time: its readings put in place, then every rule evaluated whose state they may change, in the
 //! order of rule ids, and the quiet intervals set anew.
 
-use std::sync::Arc;
-
 use crate::compiled::{CompiledRule, Shape};
 use crate::devices::{DeviceId, SeriesId};
 use crate::evaluator::Core;
@@ -246,7 +244,7 @@ impl Core {
         Episode {
             cause: Cause::Reading(placed(first)),
             evidence,
-            place: Arc::clone(&self.devices.get(cause.device).place),
+            place: self.devices.get(cause.device).place.clone(),
             location: cause.location,
             started_us: now_us,
             raised_us: None,

@@ -15,10 +15,9 @@ use crate::metrics::Metrics;
 use crate::reading::Episode;
 use crate::rule_set::RuleSet;
 use crate::said::{AlertWriter, EvaluatorConfig, Sink};
-use crate::series::{Entry, Places, Series};
+use crate::series::{Entry, Kept, Series};
 use crate::states::{RuleId, StateId, States};
 use crate::taking::Taken;
-use crate::windows::Windows;
 
 /// How much the evaluator of one log partition may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +98,8 @@ pub(crate) struct Core {
     pub(crate) series: Vec<Series>,
     /// Newest time of any reading, where that is newer than that of a good one.
     pub(crate) any_ahead_us: HashMap<SeriesId, i64>,
-    pub(crate) places: HashMap<SeriesId, Places>,
-    pub(crate) windows: HashMap<SeriesId, Windows>,
+    /// See [`Series::kept`].
+    pub(crate) kept: Vec<Kept>,
     /// Of rules with `hits`: the last counted evaluations, the newest in the lowest bit.
     pub(crate) hits: HashMap<(RuleId, DeviceId), u64>,
     /// Thresholds in force, made as they are first asked for.
@@ -151,6 +150,11 @@ impl Evaluator {
 
     pub fn rule_set(&self) -> &RuleSet {
         &self.core.rule_set
+    }
+
+    /// The rule set in force, to keep.
+    pub fn shared_rule_set(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.core.rule_set)
     }
 
     pub fn counts(&self) -> Counts {

@@ -3,10 +3,11 @@
 
 use crate::compiled::{CompiledRule, Shape};
 use crate::condition::{Value, Values};
-use crate::devices::DeviceId;
+use crate::devices::{DeviceId, SeriesId};
 use crate::evaluator::Core;
 use crate::reading::{MetricId, PlacedReading};
 use crate::resolve::RULE_METRICS_MAX;
+use crate::series::KeptView;
 use crate::states::RuleId;
 use crate::window_function::Window;
 
@@ -57,9 +58,14 @@ impl Core {
         metric: MetricId,
     ) -> Option<&PlacedReading> {
         let series = self.devices.get(device).series_of(metric)?;
-        let places = self.places.get(&series)?;
-        let reading = places.by_view[rule.view as usize].as_ref()?;
+        let reading = self.kept_of(series, rule)?.place.as_ref()?;
         (reading.log_offset >= self.since_of(rule, device)).then_some(reading)
+    }
+
+    /// What is kept of a series in the view of a rule.
+    fn kept_of(&self, series: SeriesId, rule: &CompiledRule) -> Option<&KeptView> {
+        let kept = self.series[series as usize].kept?;
+        Some(&self.kept[kept as usize].by_view[rule.view as usize])
     }
 
     /// The offset from which a rule knows readings of a device.
@@ -79,15 +85,9 @@ impl Values for InPlace<'_> {
 
     fn window(&self, window: &Window) -> Option<f64> {
         let series = self.core.devices.get(self.device).series_of(self.rule.metrics[window.metric]);
-        let windows = series.and_then(|series| self.core.windows.get(&series));
         let since = self.core.since_of(self.rule, self.device);
-        match windows {
-            Some(windows) => windows.by_view[self.rule.view as usize].value(
-                window.function,
-                self.now_us,
-                window.span_us,
-                since,
-            ),
+        match series.and_then(|series| self.core.kept_of(series, self.rule)) {
+            Some(kept) => kept.window.value(window.function, self.now_us, window.span_us, since),
             None => window.function.of_nothing(),
         }
     }

@@ -16,6 +16,11 @@ impl Intervals {
         Intervals(vec![(f64::NEG_INFINITY, f64::INFINITY)])
     }
 
+    /// Both ends in; `low` is not above `high`.
+    pub(crate) fn between(low: f64, high: f64) -> Self {
+        Intervals(vec![(low, high)])
+    }
+
     /// The numbers that compare so with `limit`, which is finite.
     pub(crate) fn of(comparison: Comparison, limit: f64) -> Self {
         match comparison {

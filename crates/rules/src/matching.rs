@@ -18,6 +18,8 @@ pub(crate) struct Matching {
     by_value: HashMap<Attribute, HashMap<String, Vec<SelectorId>>>,
     unkeyed: Vec<SelectorId>,
     profiles: Vec<Box<[SelectorId]>>,
+    /// As [`crate::compiled::CompiledRules`] numbers plans.
+    first_profile: ProfileId,
     used: HashSet<Attribute>,
     profile_ids: HashMap<Box<[SelectorId]>, ProfileId>,
 }
@@ -64,7 +66,7 @@ impl Matching {
         if let Some(id) = self.profile_ids.get(matching.as_slice()) {
             return *id;
         }
-        let id = self.profiles.len() as ProfileId;
+        let id = self.first_profile + self.profiles.len() as ProfileId;
         let matching = matching.into_boxed_slice();
         self.profiles.push(matching.clone());
         self.profile_ids.insert(matching, id);
@@ -77,7 +79,15 @@ impl Matching {
     }
 
     pub(crate) fn selectors_of(&self, profile: ProfileId) -> &[SelectorId] {
-        &self.profiles[profile as usize]
+        &self.profiles[(profile - self.first_profile) as usize]
+    }
+
+    pub(crate) fn is_of_this_set(&self, profile: ProfileId) -> bool {
+        profile >= self.first_profile
+    }
+
+    pub(crate) fn number_on(&mut self, before: &Matching) {
+        self.first_profile = before.first_profile + before.profiles.len() as ProfileId;
     }
 
     pub(crate) fn is_in(&self, profile: ProfileId, selector: SelectorId) -> bool {

@@ -124,11 +124,16 @@ impl RuleReader<'_, '_> {
             let help = "a `clear` that is false wherever `when` is true would do";
             self.error_at("clear", "a `clear` that can be true together with `when`", help);
         }
-        let is_of_one = meaning.metrics.len() == 1;
-        let numbers = meaning.clear.as_ref().filter(|_| is_of_one).and_then(|clear| clear.numbers(0));
-        if numbers.is_some_and(|numbers| numbers.is_empty()) {
-            let help = "a condition that can hold would do";
-            self.error_at("clear", "a `clear` that no number makes true", help);
+        let is_never = |condition: &Option<Condition>| {
+            condition.as_ref().is_some_and(|one| one.is_never_true(meaning.metrics.len()))
+        };
+        let help = "a condition that can hold would do";
+        if is_never(&meaning.clear) {
+            self.error_at("clear", "a `clear` that no value makes true", help);
+        }
+        if is_never(&meaning.when) {
+            let finding = Finding::new(self.place_of("when"), "a `when` that no value makes true", help);
+            self.warnings.push(finding);
         }
     }
 

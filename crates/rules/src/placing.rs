@@ -11,7 +11,7 @@ use crate::evaluator::Core;
 use crate::matching::ProfileId;
 use crate::metrics::Metrics;
 use crate::reading::PlacedReading;
-use crate::series::View;
+use crate::series::{Kept, KeptView, View};
 use crate::taking::{Group, Taken, TakenValue};
 use crate::windows::WindowReading;
 
@@ -62,8 +62,8 @@ impl Core {
     }
 
     fn touch(&mut self, taken: &Taken, at: u32, cause: &Group<'_>) {
-        let plan = self.plan_of(taken.series);
-        let plan = self.rules.plan(plan);
+        let plan_id = self.plan_of(taken.series);
+        let plan = self.rules.plan(plan_id);
         let is_kept = self.rules.keeps(taken.metric);
         let is_alone = plan.is_empty() && !is_kept && self.series[taken.series as usize].states.is_none();
         let entry = &mut self.entries[taken.series as usize];
@@ -79,13 +79,8 @@ impl Core {
         let quiet = entry.quiet();
         entry.disturb();
         if is_kept {
-            let reading = placed(taken, cause, &self.metrics);
-            let places = self.places.entry(taken.series).or_default();
-            for view in View::BOTH.into_iter().filter(|view| taken.is_placed[*view as usize]) {
-                places.by_view[view as usize] = Some(reading.clone());
-            }
+            self.keep(taken, plan_id, cause);
         }
-        self.take_window(taken, cause.offset);
         let touched = &mut self.scratch.touched;
         let known = touched.iter().position(|touched| touched.series == taken.series);
         let known = known.unwrap_or_else(|| {
@@ -99,7 +94,7 @@ impl Core {
 
     fn plan_of(&mut self, series: SeriesId) -> PlanId {
         let known = self.series[series as usize];
-        if let Some(plan) = known.plan {
+        if let Some(plan) = known.plan.filter(|plan| self.rules.is_of_this_set(*plan)) {
             return plan;
         }
         let profile = self.profile_of(known.device);
@@ -109,7 +104,7 @@ impl Core {
     /// The selectors that match a device under the rule set in force.
     pub(crate) fn profile_of(&mut self, device: DeviceId) -> ProfileId {
         let device = self.devices.get_mut(device);
-        if let Some(profile) = device.profile {
+        if let Some(profile) = device.profile.filter(|profile| self.rules.matching.is_of_this_set(*profile)) {
             return profile;
         }
         let attributes = DeviceAttributes::of(device, &self.rule_set);
@@ -118,20 +113,29 @@ impl Core {
         profile
     }
 
-    /// Takes a reading into the windows that look at its metric.
-    fn take_window(&mut self, taken: &Taken, offset: i64) {
-        let Some(span_us) = self.rules.window_span_us(taken.metric) else {
-            return;
-        };
-        let value = match taken.value {
-            TakenValue::Number(number) => number,
-            TakenValue::Boolean(_) | TakenValue::Text => f64::NAN,
-        };
-        let reading = WindowReading { observed_at_us: taken.observed_at_us, value, log_offset: offset };
-        let windows = self.windows.entry(taken.series).or_default();
-        for view in View::BOTH.into_iter().filter(|view| taken.is_placed[*view as usize]) {
-            let readings = &mut windows.by_view[view as usize];
-            self.counts.window_overflows += readings.take(reading, span_us, self.limits.window_readings_max);
+    /// Keeps a reading in place, and for the windows that look at its metric.
+    fn keep(&mut self, taken: &Taken, plan: PlanId, cause: &Group<'_>) {
+        let kept = self.series[taken.series as usize].kept.get_or_insert_with(|| {
+            self.kept.push(Kept::default());
+            self.kept.len() as u32 - 1
+        });
+        let by_view = &mut self.kept[*kept as usize].by_view;
+        let window = self.rules.window_span_us(taken.metric).map(|span_us| {
+            let value = match taken.value {
+                TakenValue::Number(number) => number,
+                TakenValue::Boolean(_) | TakenValue::Text => f64::NAN,
+            };
+            let observed_at_us = taken.observed_at_us;
+            (span_us, WindowReading { observed_at_us, value, log_offset: cause.offset })
+        });
+        let running = (plan, &*self.rules.plan(plan).windows);
+        for view in self.rules.views().filter(|view| taken.is_placed[*view as usize]) {
+            let KeptView { place, window: readings } = &mut by_view[view as usize];
+            *place = Some(placed(taken, cause, &self.metrics));
+            if let Some((span_us, reading)) = window {
+                let readings_max = self.limits.window_readings_max;
+                self.counts.window_overflows += readings.take(reading, span_us, readings_max, running);
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Episode {
     /// The readings in place among the rule's metrics then; empty where that is the cause alone.
     pub(crate) evidence: Vec<PlacedReading>,
     /// What was known of the device then: it stays the alert's, so that it does not matter when a timer speaks.
-    pub(crate) place: Arc<Place>,
+    pub(crate) place: Place,
     pub(crate) location: Option<(f64, f64)>,
     /// The *now* of the start.
     pub(crate) started_us: i64,
@@ -50,9 +50,33 @@ pub(crate) struct Episode {
 }
 
 /// The attributes of a device that its messages carry; empty where one is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) domain: Box<str>,
-    pub(crate) asset_id: Box<str>,
-    pub(crate) gateway_id: Box<str>,
+    /// One after the other, so that one look into memory tells whether a message says the same.
+    texts: Arc<str>,
+    domain_end: u32,
+    asset_end: u32,
+}
+
+impl Place {
+    pub(crate) fn new(domain: &str, asset_id: &str, gateway_id: &str) -> Self {
+        Place {
+            texts: [domain, asset_id, gateway_id].concat().into(),
+            // Texts of a record are far shorter than 4 GiB.
+            domain_end: domain.len() as u32,
+            asset_end: (domain.len() + asset_id.len()) as u32,
+        }
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.texts[..self.domain_end as usize]
+    }
+
+    pub(crate) fn asset_id(&self) -> &str {
+        &self.texts[self.domain_end as usize..self.asset_end as usize]
+    }
+
+    pub(crate) fn gateway_id(&self) -> &str {
+        &self.texts[self.asset_end as usize..]
+    }
 }

@@ -7,7 +7,7 @@ use model::registry::Registry;
 use crate::condition::Operand;
 use crate::condition_syntax::{self as syntax, OperandKind};
 use crate::diagnostic::Finding;
-use crate::duration;
+use crate::duration::{self, SPAN_DAYS_MAX};
 use crate::resolve::{MetricKind, OperandType, Resolver};
 use crate::rule::Threshold;
 use crate::window_function::{Window, WindowFunction};
@@ -23,18 +23,25 @@ impl Resolver<'_, '_> {
                         would do here";
             return self.refuse(&operand.span, format!("the unknown function {name}()"), help);
         };
-        let (OperandKind::Metric(metric), Some(span_us)) =
-            (&arguments[0].kind, arguments.get(1).and_then(span_us).filter(|span_us| *span_us > 0))
+        let [
+            syntax::Operand { kind: OperandKind::Metric(metric), span: metric_span },
+            syntax::Operand { kind: OperandKind::Number { decimal, unit: Some(unit) }, span },
+        ] = arguments.as_slice()
         else {
             let help = format!("a metric and a span would do: {name}(water_level, 5m)");
             return self.refuse(&operand.span, format!("{name}() of other arguments"), help);
+        };
+        let written = format!("{decimal}{unit}");
+        let Some(span_us) = duration::parse_us(&written).filter(|span_us| *span_us > 0) else {
+            let help = format!("a span of 1ms to {SPAN_DAYS_MAX}d would do: {name}({metric}, 5m)");
+            return self.refuse(span, format!("{name}() over {written}"), help);
         };
         let kind = self.type_of_metric(metric).kind.unwrap_or(MetricKind::Number);
         if kind != MetricKind::Number && function != WindowFunction::Count {
             let found = format!("{name}() of a metric whose values are {}", kind.noun());
             return self.refuse(&operand.span, found, "count() takes every metric");
         }
-        Some(Window { function, metric: self.metric(metric, &arguments[0].span)?, span_us })
+        Some(Window { function, metric: self.metric(metric, metric_span)?, span_us })
     }
 
     /// `threshold('level_high', 2.5 m)`.
@@ -120,13 +127,5 @@ impl Resolver<'_, '_> {
         }
         self.zones.push(name.clone());
         Some(self.zones.len() - 1)
-    }
-}
-
-/// A span of time as an argument, which reads as a number with its unit.
-fn span_us(operand: &syntax::Operand) -> Option<i64> {
-    match &operand.kind {
-        OperandKind::Number { decimal, unit: Some(unit) } => duration::parse_us(&format!("{decimal}{unit}")),
-        _ => None,
     }
 }

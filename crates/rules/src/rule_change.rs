@@ -60,14 +60,13 @@ impl Core {
     }
 
     /// Takes compiled rules into force: every timer, profile, plan and quiet interval is of the old ones.
-    pub(crate) fn set_rules(&mut self, rule_set: Arc<RuleSet>, rules: CompiledRules) {
+    pub(crate) fn set_rules(&mut self, rule_set: Arc<RuleSet>, mut rules: CompiledRules) {
+        rules.number_on(&self.rules);
         self.metrics.set_units(|name| rule_set.unit(name).map(Arc::from));
         self.rule_set = rule_set;
         self.rules = rules;
         self.thresholds.clear();
         self.states.reset_timers(|rule| self.rules.get(rule).timing);
-        self.devices.iter_mut().for_each(|device| device.profile = None);
-        self.series.iter_mut().for_each(|series| series.plan = None);
         self.entries.iter_mut().for_each(|entry| entry.disturb());
     }
 
@@ -220,8 +219,14 @@ impl Core {
             return;
         }
         let metrics: HashSet<u32> = kept.iter().flat_map(|rule| rule.metrics.iter().copied()).collect();
-        let series = &self.series;
-        self.places.retain(|at, _| metrics.contains(&series[*at as usize].metric));
-        self.windows.retain(|at, _| metrics.contains(&series[*at as usize].metric));
+        let mut kept = Vec::new();
+        for series in self.series.iter_mut().filter(|series| series.kept.is_some()) {
+            let stays = series.kept.take().filter(|_| metrics.contains(&series.metric));
+            series.kept = stays.map(|at| {
+                kept.push(std::mem::take(&mut self.kept[at as usize]));
+                kept.len() as u32 - 1
+            });
+        }
+        self.kept = kept;
     }
 }

@@ -44,6 +44,10 @@ pub struct Loaded {
     pub rule_set: RuleSet,
     /// What is odd but no error.
     pub warnings: Vec<Diagnostic>,
+    /// File and line of each rule, by its id.
+    pub places: HashMap<String, String>,
+    /// Rules whose `where` matches no registered device, each with a warning; 0 where no device is registered.
+    pub unmatched: usize,
 }
 
 /// Where rules come from.
@@ -84,9 +88,10 @@ impl RuleSource {
             return Err(load.errors);
         }
         let units = catalog.units().into_iter().map(|(metric, unit)| (metric.to_owned(), unit.to_owned()));
-        load.warn_of_unmatched();
+        let unmatched = load.warn_of_unmatched();
         let registry = KnownRegistry::used_by(&load.rules, options.registry, catalog);
-        Ok(Loaded { rule_set: RuleSet::new(load.rules, units.collect(), registry), warnings: load.warnings })
+        let rule_set = RuleSet::new(load.rules, units.collect(), registry);
+        Ok(Loaded { rule_set, warnings: load.warnings, places: load.ids, unmatched })
     }
 }
 
@@ -184,15 +189,17 @@ impl Load<'_> {
         }
     }
 
-    /// A rule about no registered device may be a typing error.
-    fn warn_of_unmatched(&mut self) {
+    /// A rule about no registered device may be a typing error. Gives how many there are.
+    fn warn_of_unmatched(&mut self) -> usize {
         let mut matched: HashSet<SelectorId> = HashSet::new();
         for (id, device) in &self.around.registry.devices {
             let profile = self.matching.profile(&(id.as_str(), &**device));
             matched.extend(self.matching.selectors_of(profile));
         }
         let unmatched = self.wheres.drain(..).filter(|(selector, _)| !matched.contains(selector));
+        let before = self.warnings.len();
         self.warnings.extend(unmatched.map(|(_, warning)| warning));
+        self.warnings.len() - before
     }
 
     fn check_id(

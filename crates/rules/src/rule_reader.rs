@@ -19,7 +19,8 @@ pub const RULE_TEXT_BYTES_MAX: usize = 4 << 10;
 /// Most labels of one rule.
 pub const LABELS_MAX: usize = 64;
 
-const KEYS: [&str; 19] = [
+/// The keys that a rule may have.
+pub const RULE_KEYS: [&str; 19] = [
     "id",
     "title",
     "severity",
@@ -94,8 +95,8 @@ impl<'a, 's> RuleReader<'a, 's> {
     fn check_keys(&mut self) {
         for key in self.keys.keys() {
             let name = key.get_ref().as_ref();
-            if !KEYS.contains(&name) {
-                let help = format!("one of {} would do", KEYS.join(", "));
+            if !RULE_KEYS.contains(&name) {
+                let help = format!("one of {} would do", RULE_KEYS.join(", "));
                 self.error(key.span(), format!("the unknown key `{name}`"), help);
             }
         }

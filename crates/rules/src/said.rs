@@ -88,8 +88,8 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         event,
         reason: said.reason.map(str::to_owned),
         device_id: said.device_id.to_owned(),
-        asset_id: non_empty(&episode.place.asset_id),
-        domain: episode.place.domain.to_string(),
+        asset_id: non_empty(episode.place.asset_id()),
+        domain: episode.place.domain().to_owned(),
         tenant: config.tenant.clone(),
         location: episode.location.map(|(latitude, longitude)| AlertLocation { latitude, longitude }),
         metric: match cause {
@@ -109,6 +109,7 @@ fn alert(said: &Said<'_>, config: &EvaluatorConfig) -> Alert {
         shadow: meaning.shadow,
         suppressed_by: None,
         silenced_by: None,
+        people: Vec::new(),
     }
 }
 
@@ -137,7 +138,7 @@ fn condition(said: &Said<'_>) -> String {
 }
 
 /// First 16 bytes of SHA-256 over rule, device and what started it, lower-case hex.
-fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
+pub(crate) fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
     let mut hash =
         Sha256::new().chain_update(rule_id).chain_update([0]).chain_update(device_id).chain_update([0]);
     match &episode.cause {
@@ -153,7 +154,7 @@ fn alert_id(rule_id: &str, device_id: &str, episode: &Episode) -> String {
     hex(&hash.finalize()[..16])
 }
 
-fn alert_value(value: &Value) -> AlertValue {
+pub(crate) fn alert_value(value: &Value) -> AlertValue {
     match value {
         Value::Number(number) => AlertValue::Number(*number),
         Value::Boolean(boolean) => AlertValue::Boolean(*boolean),

@@ -66,6 +66,11 @@ impl Schedule {
         is_rising && is_within && is_part && self.zone.changes.windows(2).all(|pair| pair[0].0 < pair[1].0)
     }
 
+    /// IANA name.
+    pub(crate) fn time_zone(&self) -> &str {
+        &self.zone.name
+    }
+
     pub(crate) fn is_active(&self, at_us: i64) -> bool {
         let at_s = at_us.div_euclid(SECOND_US);
         self.is_within(week_second(at_s, self.zone.offset_at(at_s)))

@@ -7,6 +7,7 @@ use crate::compiled::PlanId;
 use crate::devices::DeviceId;
 use crate::reading::{MetricId, PlacedReading};
 use crate::states::StateId;
+use crate::windows::WindowReadings;
 
 /// Half of a cache line: what the test of a reading needs.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +57,12 @@ impl Entry {
 pub(crate) struct Series {
     pub(crate) device: DeviceId,
     pub(crate) metric: MetricId,
-    /// `None` until it is asked for under the rule set in force.
+    /// `None`, or of an earlier rule set, until it is asked for under the one in force.
     pub(crate) plan: Option<PlanId>,
     /// First of the states of its band rules.
     pub(crate) states: Option<StateId>,
+    /// Where what a rule of the general shape looks at is kept.
+    pub(crate) kept: Option<KeptId>,
 }
 
 /// The two ways in which readings are in place: the good ones alone, or all.
@@ -73,8 +76,18 @@ impl View {
     pub(crate) const BOTH: [View; 2] = [View::Good, View::Any];
 }
 
-/// Readings in place, kept only where a rule of the general shape looks at them.
+/// Number of a [`Kept`].
+pub(crate) type KeptId = u32;
+
+/// What is kept of a series of which a rule of the general shape names the metric. Views that no rule looks at are empty.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
-    pub(crate) by_view: [Option<PlacedReading>; 2],
+pub(crate) struct Kept {
+    pub(crate) by_view: [KeptView; 2],
+}
+
+/// The reading in place, and those that windows look back over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeptView {
+    pub(crate) place: Option<PlacedReading>,
+    pub(crate) window: WindowReadings,
 }

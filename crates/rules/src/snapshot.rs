@@ -8,13 +8,13 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::compiled::CompiledRules;
-use crate::evaluator::{Evaluator, Limits};
+use crate::evaluator::{Core, Evaluator, Limits};
 use crate::life::Phase;
 use crate::reading::Place;
 use crate::rule_set::RuleSet;
 use crate::said::EvaluatorConfig;
 use crate::schedule::ScheduleEdge;
-use crate::series::Places;
+use crate::series::{Kept, KeptView, View};
 use crate::snapshot_bytes::{Broken, Reader, Writer};
 use crate::states::{Mask, RuleId};
 
@@ -127,7 +127,7 @@ impl Evaluator {
     pub(crate) fn read_devices(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
         for _ in 0..reader.u32()? {
             let id = reader.text()?;
-            let device = self.core.devices.add(id, Arc::new(read_place(reader)?));
+            let device = self.core.devices.add(id, read_place(reader)?);
             for _ in 0..reader.u32()? {
                 let metric = self.core.metric_of(reader.text()?);
                 let series = self.core.add_series(device, metric);
@@ -141,25 +141,43 @@ impl Evaluator {
     }
 
     fn write_places(&self, out: &mut Writer) {
-        let mut series: Vec<u32> = self.core.places.keys().copied().collect();
-        series.sort_unstable_by_key(|series| self.order_of(*series));
-        out.len(series.len());
-        for series in series {
+        let is_placed = |kept: &&Kept| kept.by_view.iter().any(|view| view.place.is_some());
+        out.len(self.core.kept.iter().filter(is_placed).count());
+        for (series, kept) in self.kept_series().filter(|(_, kept)| is_placed(kept)) {
             self.write_series(out, series);
-            for reading in &self.core.places[&series].by_view {
-                out.option(reading.as_ref(), |out, reading| self.write_reading(out, reading));
+            for KeptView { place, .. } in &kept.by_view {
+                out.option(place.as_ref(), |out, reading| self.write_reading(out, reading));
             }
         }
+    }
+
+    /// What is kept of series, by device and the order of its metrics.
+    pub(crate) fn kept_series(&self) -> impl Iterator<Item = (u32, &Kept)> {
+        let series =
+            self.core.devices.iter().flat_map(|device| device.series.iter().map(|(_, series)| *series));
+        series.filter_map(|series| {
+            let kept = self.core.series[series as usize].kept?;
+            Some((series, &self.core.kept[kept as usize]))
+        })
+    }
+
+    /// Where what is kept of a series is read to.
+    pub(crate) fn kept_mut(&mut self, series: u32) -> &mut Kept {
+        let Core { series: all, kept, .. } = &mut self.core;
+        let at = *all[series as usize].kept.get_or_insert_with(|| {
+            kept.push(Kept::default());
+            kept.len() as u32 - 1
+        });
+        &mut kept[at as usize]
     }
 
     fn read_places(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
         for _ in 0..reader.u32()? {
             let series = self.read_series(reader)?;
-            let mut places = Places::default();
-            for reading in &mut places.by_view {
-                *reading = reader.option(|reader| self.read_reading(reader))?;
+            for view in View::BOTH {
+                let place = reader.option(|reader| self.read_reading(reader))?;
+                self.kept_mut(series).by_view[view as usize].place = place;
             }
-            self.core.places.insert(series, places);
         }
         Ok(())
     }
@@ -309,13 +327,9 @@ fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, Broken> {
 }
 
 pub(crate) fn write_place(out: &mut Writer, place: &Place) {
-    [&place.domain, &place.asset_id, &place.gateway_id].into_iter().for_each(|text| out.text(text));
+    [place.domain(), place.asset_id(), place.gateway_id()].into_iter().for_each(|text| out.text(text));
 }
 
 pub(crate) fn read_place(reader: &mut Reader<'_>) -> Result<Place, Broken> {
-    Ok(Place {
-        domain: reader.text()?.into(),
-        asset_id: reader.text()?.into(),
-        gateway_id: reader.text()?.into(),
-    })
+    Ok(Place::new(reader.text()?, reader.text()?, reader.text()?))
 }

@@ -1,17 +1,16 @@
 //! The parts of a snapshot that rules of some kinds only need: episodes, windows, counted hits, watches.
 
-use std::sync::Arc;
-
 use crate::compiled::Shape;
 use crate::condition::Value;
 use crate::dead_man::{Alive, Watch};
 use crate::devices::DeviceId;
 use crate::evaluator::Evaluator;
 use crate::reading::{Cause, Episode, PlacedReading};
+use crate::series::{Kept, KeptView, View};
 use crate::snapshot::{read_place, write_place};
 use crate::snapshot_bytes::{Broken, Reader, Writer};
 use crate::states::RuleId;
-use crate::windows::{WindowReading, Windows};
+use crate::windows::WindowReading;
 
 impl Evaluator {
     pub(crate) fn write_episode(&self, out: &mut Writer, episode: &Episode) {
@@ -43,7 +42,7 @@ impl Evaluator {
                 _ => return Err(Broken),
             },
             evidence: reader.list(|reader| self.read_reading(reader))?,
-            place: Arc::new(read_place(reader)?),
+            place: read_place(reader)?,
             location: reader.option(read_location)?,
             started_us: reader.i64()?,
             raised_us: reader.option(Reader::i64)?,
@@ -92,14 +91,13 @@ impl Evaluator {
     }
 
     pub(crate) fn write_windows(&self, out: &mut Writer) {
-        let mut series: Vec<u32> = self.core.windows.keys().copied().collect();
-        series.sort_unstable_by_key(|series| self.order_of(*series));
-        out.len(series.len());
-        for series in series {
+        let has_window = |kept: &&Kept| kept.by_view.iter().any(|view| view.window.iter().len() > 0);
+        out.len(self.core.kept.iter().filter(has_window).count());
+        for (series, kept) in self.kept_series().filter(|(_, kept)| has_window(kept)) {
             self.write_series(out, series);
-            for readings in &self.core.windows[&series].by_view {
-                out.len(readings.0.len());
-                for reading in &readings.0 {
+            for KeptView { window, .. } in &kept.by_view {
+                out.len(window.iter().len());
+                for reading in window.iter() {
                     out.i64(reading.observed_at_us);
                     out.f64(reading.value);
                     out.i64(reading.log_offset);
@@ -111,15 +109,13 @@ impl Evaluator {
     pub(crate) fn read_windows(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
         for _ in 0..reader.u32()? {
             let series = self.read_series(reader)?;
-            let mut windows = Windows::default();
-            for readings in &mut windows.by_view {
+            for view in View::BOTH {
                 let read = reader.list(|reader| {
                     let observed_at_us = reader.i64()?;
                     Ok(WindowReading { observed_at_us, value: reader.f64()?, log_offset: reader.i64()? })
                 });
-                readings.0 = read?.into();
+                self.kept_mut(series).by_view[view as usize].window = read?.into_iter().collect();
             }
-            self.core.windows.insert(series, windows);
         }
         Ok(())
     }

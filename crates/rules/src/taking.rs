@@ -115,24 +115,16 @@ impl Core {
     }
 
     fn device_of(&mut self, view: &TelemetryView<'_>) -> Option<DeviceId> {
-        let gateway_id = view.source().gateway_id;
-        let new_place = || {
-            Arc::new(Place {
-                domain: view.domain.into(),
-                asset_id: view.asset_id.into(),
-                gateway_id: gateway_id.into(),
-            })
-        };
+        let new_place = || Place::new(view.domain, view.asset_id, view.gateway_id);
         let Some(device) = self.devices.find(view.device_id) else {
             let has_room = self.devices.len() < self.limits.devices_max;
             return has_room.then(|| self.devices.add(view.device_id, new_place()));
         };
         let known = self.devices.get_mut(device);
-        let Place { domain, asset_id, gateway_id: known_gateway } = &*known.place;
         let changes = [
-            (Attribute::Domain, **domain != *view.domain),
-            (Attribute::AssetId, **asset_id != *view.asset_id),
-            (Attribute::GatewayId, **known_gateway != *gateway_id),
+            (Attribute::Domain, known.place.domain() != view.domain),
+            (Attribute::AssetId, known.place.asset_id() != view.asset_id),
+            (Attribute::GatewayId, known.place.gateway_id() != view.gateway_id),
         ];
         if changes.iter().any(|(_, is_changed)| *is_changed) {
             known.place = new_place();
@@ -225,7 +217,7 @@ impl Core {
 
     pub(crate) fn add_series(&mut self, device: DeviceId, metric: MetricId) -> SeriesId {
         let series = self.series.len() as SeriesId;
-        self.series.push(Series { device, metric, plan: None, states: None });
+        self.series.push(Series { device, metric, plan: None, states: None, kept: None });
         self.entries.push(Entry::NEW);
         self.devices.get_mut(device).series.push((metric, series));
         series

@@ -84,7 +84,7 @@ impl Core {
         let episode = Episode {
             cause: Cause::Silence { last_us: watch.last_us },
             evidence: Vec::new(),
-            place: Arc::clone(&device.place),
+            place: device.place.clone(),
             location: location.or_else(|| known.and_then(|known| known.position())),
             started_us: watch.last_us,
             raised_us: Some(stamp_us),
@@ -179,12 +179,8 @@ impl Core {
         }
         let known = self.rule_set.registry().device(device_id)?;
         let domain = if known.domain.is_empty() { "unknown" } else { &known.domain };
-        let place = Place {
-            domain: domain.into(),
-            asset_id: known.asset_id.as_str().into(),
-            gateway_id: known.gateway_id.as_str().into(),
-        };
+        let place = Place::new(domain, &known.asset_id, &known.gateway_id);
         let has_room = self.devices.len() < self.limits.devices_max;
-        has_room.then(|| self.devices.add(device_id, Arc::new(place)))
+        has_room.then(|| self.devices.add(device_id, place))
     }
 }

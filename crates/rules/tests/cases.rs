@@ -5,8 +5,10 @@
 mod catalog;
 mod log;
 mod registry;
+mod schema;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use catalog::SmallCatalog;
 use log::{EPOCH_US, RuleSets, TestReading, TestRecord, apply, config, restart};
@@ -14,6 +16,7 @@ use model::proto::{Quality, reading::Value};
 use model::registry::Registry;
 use model::{Alert, AlertEvent};
 use registry::registry_of;
+use schema::Schema;
 use sha2::{Digest, Sha256};
 use urban_neuron_rules::{Evaluator, LoadOptions, RuleSet, RuleSource};
 
@@ -104,6 +107,8 @@ fn load(rules: &[toml::Value], registry: &Registry, name: &str) -> RuleSet {
     });
     let file = toml::Table::from_iter([("rule".to_owned(), toml::Value::Array(with_defaults.collect()))]);
     let files = [("case".to_owned(), file.to_string())];
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::open("rules"));
+    assert_eq!(SCHEMA.check_toml(&files[0].1), Ok(()), "{name}");
     let options = LoadOptions { registry, ..LoadOptions::default() };
     match RuleSource::load(&files, &SmallCatalog, &options) {
         Ok(loaded) => loaded.rule_set,
@@ -204,12 +209,19 @@ fn run_case(case: &Case) -> Result<(), String> {
             return Err(format!("  {between:?}\n  expected {:#?}\n  said {said:#?}", case.expected));
         }
         check_ids(case, &alerts)?;
+        alerts.iter().try_for_each(check_shape)?;
         let conditions: Vec<&str> = alerts.iter().map(|alert| alert.condition.as_str()).collect();
         if !case.conditions.is_empty() && case.conditions != conditions {
             return Err(format!("  conditions {:#?}, said {conditions:#?}", case.conditions));
         }
     }
     Ok(())
+}
+
+/// What consumers are told of an alert's shape holds.
+fn check_shape(alert: &Alert) -> Result<(), String> {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::open("alert"));
+    SCHEMA.check(&serde_json::to_value(alert).unwrap())
 }
 
 fn evaluate(case: &Case, between: Between) -> Vec<Alert> {

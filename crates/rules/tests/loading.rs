@@ -4,15 +4,25 @@
 
 mod catalog;
 mod registry;
+mod schema;
+
+use std::sync::LazyLock;
 
 use catalog::SmallCatalog;
 use registry::registry_of;
+use schema::Schema;
 use urban_neuron_rules::{Diagnostic, LoadOptions, Loaded, RuleSet, RuleSource, digest_of};
 
 const HEAD: &str = "[[rule]]\nid = \"x\"\ntitle = \"t\"\nseverity = \"warning\"\n";
 
+/// What loads is a rule file by its schema too.
 fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    RuleSource::load(&[("a.toml".into(), text.into())], &SmallCatalog, &LoadOptions::default())
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::open("rules"));
+    let loaded = RuleSource::load(&[("a.toml".into(), text.into())], &SmallCatalog, &LoadOptions::default());
+    if loaded.is_ok() {
+        assert_eq!(SCHEMA.check_toml(text), Ok(()), "{text}");
+    }
+    loaded
 }
 
 fn load_with(keys: &str) -> Result<Loaded, Vec<Diagnostic>> {
@@ -109,6 +119,9 @@ fn errors_say_where_what_and_what_would_do() {
     check_error("when = \"threshold('a', 1) < 2\"", 1, 9, &["a threshold as what is compared"]);
     check_error("when = \"inside zone('z')\"", 1, 16, &["the zone 'z'", "no zones"]);
     check_error("when = \"inside rain\"", 1, 16, &["what is no zone"]);
+    check_error("when = \"avg(rain, 3651d) > 1\"", 1, 19, &["avg() over 3651d", "1ms to 3650d"]);
+    check_error("when = \"avg(rain, 0s) > 1\"", 1, 19, &["avg() over 0s"]);
+    check_error("when = \"avg(rain, 5 min) > 1\"", 1, 19, &["avg() over 5min", "avg(rain, 5m)"]);
     check_error("when = \"median(rain) > 1\"", 1, 9, &["unknown function median()"]);
     for hits in ["0 of 5", "6 of 5", "1 of 65", "3/5", "", "3 of"] {
         check_error(&format!("when = \"rain > 1\"\nhits = \"{hits}\""), 2, 8, &["N of M", "at most 64"]);
@@ -128,6 +141,7 @@ fn errors_say_where_what_and_what_would_do() {
     );
     check_error("when = \"rain > 1\"\nfro = \"3s\"", 2, 1, &["unknown key `fro`", "for"]);
     check_error("when = \"rain > 1\"\nfor = \"3 s\"", 2, 7, &["no span of time", "30s"]);
+    check_error("when = \"rain > 1\"\nmax_age = \"3651d\"", 2, 11, &["no span of time", "at most 3650d"]);
     check_error("when = \"rain > 1\"\nfor = 3", 2, 7, &["for that is integer", "a text would do"]);
     check_error(
         "when = \"rain > 1\"\nfor = \"2h\"",
@@ -172,7 +186,36 @@ fn when_and_clear_must_not_hold_at_once() {
         let loaded = load_with(&format!("when = \"{when}\"\nclear = \"{clear}\""));
         assert!(loaded.is_ok(), "{when} / {clear}: {loaded:?}");
     }
-    check_error("when = \"rain > 2\"\nclear = \"rain < 1 and rain > 1\"", 2, 9, &["no number makes true"]);
+    check_error("when = \"rain > 2\"\nclear = \"rain < 1 and rain > 1\"", 2, 9, &["no value makes true"]);
+    for never in [
+        "rain between 3 and 1",
+        "status = 'on' and status = 'off'",
+        "status is missing and status = 'off'",
+        "temperature > 3 Cel and (rain > 2 and status != 'x' and rain < 1)",
+        "(status = 'a' and status = 'b') or rain in (1) and rain > 1",
+    ] {
+        check_error(
+            &format!("when = \"door_open = true\"\nclear = \"{never}\""),
+            2,
+            9,
+            &["no value makes true"],
+        );
+        let loaded = load_with(&format!("when = \"{never}\"")).unwrap();
+        assert!(loaded.warnings[0].found.contains("a `when` that no value makes true"), "{never}");
+    }
+    for possible in [
+        "status = 'on' and status != 'off'",
+        "status is missing or status = 'off'",
+        "not (rain < 1 and rain > 1)",
+        "rain > 2 and temperature < 1 Cel",
+        "rain > 2 and avg(rain, 5m) < 1",
+        "status != 'a' and status != 'b'",
+    ] {
+        assert_eq!(
+            load_with(&format!("when = \"door_open = true\"\nclear = \"{possible}\"")).unwrap().warnings,
+            []
+        );
+    }
 }
 
 #[test]
@@ -281,6 +324,9 @@ fn what_the_registry_has_is_checked_where_rules_use_it() {
     let unmatched = warnings("when = \"rain > 1\"\nwhere = \"domain = 'r'\"");
     assert_eq!((unmatched.len(), unmatched[0].line, unmatched[0].column), (1, 6, 9));
     assert_eq!(warnings("when = \"rain > 1\"\nwhere = \"domain = 'q'\""), []);
+    let unmatched = |keys: &str| load_with_registry(keys).unwrap().unmatched;
+    assert_eq!(unmatched("when = \"rain > 1\"\nwhere = \"domain = 'r'\""), 1);
+    assert_eq!(unmatched("when = \"rain > 1\"\nwhere = \"domain = 'q'\""), 0);
     let unknown = warnings("absent = \"30s\"\nmetric = \"water_levle\"");
     assert!(unknown[0].help.contains("water_level"), "{}", unknown[0]);
 }
@@ -297,4 +343,22 @@ fn a_rule_set_keeps_of_the_registry_what_its_rules_use() {
     let selected = text("when = \"rain > 1\"\nwhere = \"domain = 'q'\"");
     assert!(selected.contains("\"b\":{\"domain\":\"q\"}"), "{selected}");
     assert!(text("when = \"inside zone('town')\"").contains("\"zones\":{\"town\""));
+}
+
+#[test]
+fn a_hundred_thousand_rules_in_one_file_load() {
+    let mut text = String::new();
+    for n in 0..100_000 {
+        text.push_str(&format!(
+            "[[rule]]\nid = \"rule-{n}\"\ntitle = \"t\"\nseverity = \"info\"\nwhen = \"water_level > {} cm and rain > {}\"\nfor = \"60s\"\nwhere = \"device_id = 'manhole-{n}'\"\n\n",
+            n % 500,
+            n % 7,
+        ));
+    }
+    let started = std::time::Instant::now();
+    let loaded =
+        RuleSource::load(&[("many.toml".into(), text)], &SmallCatalog, &LoadOptions::default()).unwrap();
+    println!("100,000 rules loaded in {:?}", started.elapsed());
+    assert_eq!(loaded.rule_set.len(), 100_000);
+    assert_eq!(loaded.places["rule-99999"], "many.toml:799994");
 }

@@ -19,9 +19,13 @@ use crate::config::{AdminSection, Listen, Secret};
 use crate::health::Health;
 use crate::listening;
 use crate::operations::{About, Operations};
+use crate::rule_operations::RuleOperations;
 
+mod alert_routes;
 mod answer;
+mod openapi;
 mod routes;
+mod rule_routes;
 mod watching;
 
 /// Histograms are folded this often, read or not, or they would grow.
@@ -38,6 +42,7 @@ pub struct AdminParts {
     pub health: Health,
     pub metrics: PrometheusHandle,
     pub operations: Arc<dyn Operations>,
+    pub rules: Arc<dyn RuleOperations>,
     pub lake_root: PathBuf,
 }
 

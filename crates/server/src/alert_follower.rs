@@ -44,7 +44,7 @@ pub fn follow<L: Log>(log: &L, stream: &AlertStream, from: &Ends, stop: &AtomicB
             Ok(ReadEvent::Records(batch)) => {
                 for record in batch.iter() {
                     if let Some(alert) = parse(batch.log_partition, record.offset, record.value) {
-                        stream.say(&alert);
+                        stream.say(batch.log_partition, &alert);
                     }
                 }
             }
@@ -63,12 +63,12 @@ fn read_current<L: Log>(log: &L, stream: &AlertStream) -> Result<(), OperationEr
             if record.is_tombstone {
                 newest.remove(record.key);
             } else if let Some(alert) = parse(partition, record.offset, record.value) {
-                newest.insert(record.key.to_vec(), alert);
+                newest.insert(record.key.to_vec(), (partition, alert));
             }
             ControlFlow::Continue(())
         })?;
     }
-    newest.values().for_each(|alert| stream.restore(alert));
+    newest.values().for_each(|(partition, alert)| stream.restore(*partition, alert));
     Ok(())
 }
 

@@ -7,9 +7,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use log::{Appender, Error, Ticket, Topic};
+use model::record::put_header;
 use model::{Alert, AlertState};
 
+use crate::alert_command::AlertCommand;
 use crate::alert_stream::{alert_headers, alert_json};
+use crate::dead_letter::DeadLetterDraft;
+use crate::rules_partition::{PASSED_ON, RefusedCommand};
 
 /// Appends the alerts of all log partitions of one worker.
 pub struct AlertOutbox<A> {
@@ -17,6 +21,7 @@ pub struct AlertOutbox<A> {
     /// Said and not durable, oldest first; bounded by the appender's room, which the worker heeds.
     waiting: VecDeque<(Ticket, CurrentState)>,
     open: Vec<CurrentState>,
+    dead_letter: DeadLetterDraft,
 }
 
 /// The newest state of one alert key; no value when it is resolved.
@@ -36,7 +41,12 @@ impl CurrentState {
 
 impl<A: Appender> AlertOutbox<A> {
     pub fn new(appender: A) -> Self {
-        AlertOutbox { appender, waiting: VecDeque::new(), open: Vec::new() }
+        AlertOutbox {
+            appender,
+            waiting: VecDeque::new(),
+            open: Vec::new(),
+            dead_letter: DeadLetterDraft::default(),
+        }
     }
 
     /// Appends an event; the current state of a live rule follows when it is durable.
@@ -66,6 +76,26 @@ impl<A: Appender> AlertOutbox<A> {
     /// The log failed.
     pub fn control(&mut self, partition: u32, value: &[u8]) -> Result<(), Error> {
         self.appender.append(Topic::Telemetry, partition, &[], Some(value), &[])
+    }
+
+    /// Appends a command once more, in the log partition of its alert.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn pass_on(&mut self, home: u32, command: &AlertCommand) -> Result<(), Error> {
+        let mut headers = Vec::new();
+        put_header(&mut headers, PASSED_ON, b"1");
+        let (key, value) = (command.alert_id.as_bytes(), command.to_json());
+        self.appender.append(Topic::AlertCommands, home, key, Some(&value), &headers)
+    }
+
+    /// Appends a command that is not done to the dead letters.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub fn refuse(&mut self, command: &RefusedCommand) -> Result<(), Error> {
+        let (value, headers) = self.dead_letter.encode_command(command);
+        self.appender.append(Topic::DeadLetter, 0, b"alert_command", Some(value), headers)
     }
 
     /// Appends a current state again: its event is durable already.

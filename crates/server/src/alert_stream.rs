@@ -4,7 +4,7 @@
 //! says them again), and by the log, which also brings those of other processes. The second of two equal ids is dropped.
 //! MQTT is state, not history: a raise and every change while firing are retained, a resolve is published and clears.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,8 +26,8 @@ pub struct AlertStream {
 
 #[derive(Default)]
 struct State {
-    /// Alert keys. Bounded by the evaluator's limit of states.
-    firing: HashSet<String>,
+    /// Alert ids and the log partitions of their causes. Bounded by the evaluator's limit of states.
+    firing: HashMap<String, u32>,
     seen: HashSet<String>,
     seen_order: VecDeque<String>,
     raised: u64,
@@ -40,15 +40,15 @@ impl AlertStream {
     }
 
     /// An alert that already fired when this process started: state, not news.
-    pub fn restore(&self, alert: &Alert) {
+    pub fn restore(&self, partition: u32, alert: &Alert) {
         if alert.state == AlertState::Firing {
-            self.state.lock().firing.insert(alert.key());
+            self.state.lock().firing.insert(alert.alert_id.clone(), partition);
             self.publish(alert);
         }
     }
 
-    /// An event; false when it was heard before.
-    pub fn say(&self, alert: &Alert) -> bool {
+    /// An event of a log partition; false when it was heard before.
+    pub fn say(&self, partition: u32, alert: &Alert) -> bool {
         {
             let mut state = self.state.lock();
             if !state.note(alert.ce_id()) {
@@ -57,11 +57,11 @@ impl AlertStream {
             match alert.state {
                 AlertState::Firing => {
                     state.raised += u64::from(alert.event == model::AlertEvent::Raised);
-                    state.firing.insert(alert.key());
+                    state.firing.insert(alert.alert_id.clone(), partition);
                 }
                 AlertState::Resolved => {
                     state.resolved += 1;
-                    state.firing.remove(&alert.key());
+                    state.firing.remove(&alert.alert_id);
                 }
             }
         }
@@ -76,6 +76,11 @@ impl AlertStream {
 
     pub fn firing_count(&self) -> usize {
         self.state.lock().firing.len()
+    }
+
+    /// The log partition of an alert that fires.
+    pub fn partition_of(&self, alert_id: &str) -> Option<u32> {
+        self.state.lock().firing.get(alert_id).copied()
     }
 
     /// Events heard since the start: raised, resolved.
@@ -123,14 +128,15 @@ pub fn alert_json(alert: &Alert) -> String {
 
 /// CloudEvents attributes, as MQTT 5 user properties and Kafka headers name them (the latter with `ce_` before).
 pub fn cloud_event(alert: &Alert) -> Vec<(String, String)> {
-    let time = alert.resolved_at.as_deref().unwrap_or(&alert.raised_at);
+    let of_people = alert.people.last().filter(|_| alert.event.is_of_people()).map(|said| &said.at);
+    let time = of_people.or(alert.resolved_at.as_ref()).unwrap_or(&alert.raised_at);
     [
         ("specversion", "1.0".to_owned()),
         ("id", alert.ce_id()),
         ("type", format!("urban-neuron.alert.{}.v1", alert.event.name())),
         ("source", format!("urban-neuron/{}", alert.tenant)),
         ("subject", alert.key()),
-        ("time", time.to_owned()),
+        ("time", time.clone()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod alert_commands;
 mod alerts;
 mod backtest;
 mod check;
@@ -14,6 +15,7 @@ mod dead_letters;
 mod decode;
 mod demo;
 mod deployment;
+mod dialects;
 mod explain;
 mod failure;
 mod lake;
@@ -22,6 +24,10 @@ mod logging;
 mod output;
 mod progress_line;
 mod rules;
+mod rules_explain;
+mod rules_in_force;
+mod rules_schema;
+mod rules_shadow;
 mod rules_test;
 mod run;
 mod simulate;
@@ -67,6 +73,8 @@ enum Command {
     Check(check::CheckArgs),
     /// What would become of a payload: the envelope as JSON, or the rejection with its reason (exit code 1)
     Decode(decode::DecodeArgs),
+    /// Which payloads are understood, on which topics, and how well each is known
+    Dialects(dialects::DialectsArgs),
     /// A city of sensors over real MQTT, with a count of what was acknowledged
     Simulate(simulate::SimulateArgs),
     /// What stands in the lake, and the proof that nothing is missing or there twice
@@ -78,7 +86,7 @@ enum Command {
     /// What fires now, and what changes
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
-    /// What rules say, before they are in force
+    /// Which rules are in force, what they say and would say, and other ones
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// What was refused, and a second try of it
@@ -117,6 +125,7 @@ impl Command {
             Command::Run(args) => args.run(environment),
             Command::Check(args) => args.run(environment),
             Command::Decode(args) => args.run(environment),
+            Command::Dialects(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Lake(command) => command.run(environment),
             Command::Log(command) => command.run(environment),

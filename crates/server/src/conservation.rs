@@ -41,7 +41,8 @@ impl Balance {
 /// What one flush carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
-    pub telemetry: u64,
+    /// Telemetry, and commands on alerts.
+    pub records: u64,
     pub dead_letters: u64,
 }
 
@@ -102,7 +103,7 @@ impl Account {
 
     /// Messages were appended; they are in flight.
     pub fn take(&self, carried: Carried) {
-        let count = carried.telemetry + carried.dead_letters;
+        let count = carried.records + carried.dead_letters;
         self.received.fetch_add(count, Ordering::Relaxed);
         self.in_flight.fetch_add(count, Ordering::Relaxed);
         self.exported.received.increment(count);
@@ -111,16 +112,16 @@ impl Account {
 
     /// What was in flight is durable.
     pub fn land(&self, carried: Carried) {
-        self.logged.fetch_add(carried.telemetry, Ordering::Relaxed);
+        self.logged.fetch_add(carried.records, Ordering::Relaxed);
         self.dead_lettered.fetch_add(carried.dead_letters, Ordering::Relaxed);
-        self.exported.logged.increment(carried.telemetry);
+        self.exported.logged.increment(carried.records);
         self.exported.dead_lettered.increment(carried.dead_letters);
         self.leave_flight(carried);
     }
 
     /// What was in flight will never be durable.
     pub fn abandon(&self, carried: Carried) {
-        let count = carried.telemetry + carried.dead_letters;
+        let count = carried.records + carried.dead_letters;
         self.abandoned.fetch_add(count, Ordering::Relaxed);
         self.exported.abandoned.increment(count);
         self.leave_flight(carried);
@@ -135,7 +136,7 @@ impl Account {
     }
 
     fn leave_flight(&self, carried: Carried) {
-        let count = carried.telemetry + carried.dead_letters;
+        let count = carried.records + carried.dead_letters;
         self.in_flight.fetch_sub(count, Ordering::Relaxed);
         self.exported.in_flight.decrement(count as f64);
     }
@@ -160,13 +161,13 @@ mod tests {
     #[test]
     fn the_books_balance_whatever_becomes_of_a_message() {
         let account = Account::new("test");
-        let carried = Carried { telemetry: 5, dead_letters: 2 };
+        let carried = Carried { records: 5, dead_letters: 2 };
         account.take(carried);
-        account.take(Carried { telemetry: 1, dead_letters: 0 });
+        account.take(Carried { records: 1, dead_letters: 0 });
         account.refuse(3);
         assert_eq!(account.balance().unexplained(), 0);
         account.land(carried);
-        account.abandon(Carried { telemetry: 1, dead_letters: 0 });
+        account.abandon(Carried { records: 1, dead_letters: 0 });
         let expected =
             Balance { received: 11, logged: 5, dead_lettered: 2, refused: 3, in_flight: 0, abandoned: 1 };
         assert_eq!((account.balance(), account.balance().unexplained()), (expected, 0));

@@ -7,6 +7,8 @@ use model::{RawMessage, Reason, Rejection};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use crate::rules_partition::RefusedCommand;
+
 /// Buffers for dead letters, reused.
 #[derive(Debug, Default)]
 pub struct DeadLetterDraft {
@@ -57,6 +59,25 @@ impl DeadLetterDraft {
             ..proto::Rejected::default()
         };
         self.put(rejected, "log", Reason::UndecodableRecord.code(), record.log_time_us)
+    }
+
+    /// Value and headers of a command on an alert that the rules worker has not done.
+    pub fn encode_command(&mut self, command: &RefusedCommand) -> (&[u8], &[u8]) {
+        let reason = command.rejection.reason.code();
+        let rejected = proto::Rejected {
+            payload: command.value.clone(),
+            reason: reason.to_owned(),
+            detail: command.rejection.detail.clone(),
+            received_at_us: command.log_time_us,
+            content_type: "application/json".to_owned(),
+            source: Some(proto::Source {
+                adapter: "alert_command".to_owned(),
+                topic: log::Topic::AlertCommands.name().to_owned(),
+                ..proto::Source::default()
+            }),
+            ..proto::Rejected::default()
+        };
+        self.put(rejected, "alert_command", reason, command.log_time_us)
     }
 
     fn put(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use decode::{Decoder, DecoderConfig, KnownDevices};
+use decode::{Decoder, DecoderConfig, KnownDevices, LocalZone};
 use model::catalog::Catalog;
 use model::registry::Registry;
 use parking_lot::RwLock;
@@ -18,6 +18,7 @@ use crate::registry_files::RegistryFiles;
 #[derive(Clone, Debug)]
 pub struct Decoders {
     catalog: Arc<Catalog>,
+    time_zone: LocalZone,
     in_force: Arc<DevicesInForce>,
 }
 
@@ -46,13 +47,19 @@ impl Decoders {
         let registry = files.read().context("registry.path")?;
         let devices = KnownDevices::new(&registry, config.registry.unregistered);
         let in_force = DevicesInForce { version: AtomicU64::new(1), devices: RwLock::new(Arc::new(devices)) };
-        Ok(Decoders { catalog, in_force: Arc::new(in_force) })
+        let time_zone =
+            LocalZone::find(&config.time_zone).context("time_zone is no name of the time zone database")?;
+        Ok(Decoders { catalog, time_zone, in_force: Arc::new(in_force) })
     }
 
     pub fn decoder(&self) -> LiveDecoder {
         // Random for each call: ids of messages without identity must differ over threads and processes.
         let process = RandomState::new().build_hasher().finish();
-        let decoder = Decoder::new(DecoderConfig { catalog: self.catalog.clone(), process });
+        let decoder = Decoder::new(DecoderConfig {
+            catalog: self.catalog.clone(),
+            process,
+            time_zone: self.time_zone.clone(),
+        });
         LiveDecoder { decoder, in_force: self.in_force.clone(), version: 0 }
     }
 

@@ -53,10 +53,7 @@ pub fn explain(root: &Path, partitions: u32, raise: &Alert) -> Result<Explanatio
         evidence.push(EvidenceCheck { said: said.clone(), landed: landed(root, said)? });
     }
     let evaluated = evaluate_again(root, partitions, raise)?;
-    let is_equal = |again: &Alert| {
-        let bare = |alert: &Alert| Alert { suppressed_by: None, silenced_by: None, ..alert.clone() };
-        bare(again) == bare(raise)
-    };
+    let is_equal = |again: &Alert| again.clone().without_marks() == raise.clone().without_marks();
     let verdict = if evidence.iter().any(|check| check.landed.is_none()) {
         Verdict::NotLanded
     } else if evaluated.as_ref().is_some_and(is_equal)

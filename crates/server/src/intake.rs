@@ -1,5 +1,5 @@
-//! From a raw message to records of the log: decode and normalize, append telemetry by device id and what was refused as
-//! a dead letter, and keep the books. Runs on the thread that read the socket; one a thread.
+//! From a raw message to records of the log: decode and normalize, append telemetry by device id, commands on alerts to the
+//! log partition of their alert, and what was refused as a dead letter, and keep the books. Runs on the thread that read the socket; one a thread.
 //!
 //! Invariant: a message that was pushed is in the books as in flight until its ticket is durable or the log failed.
 
@@ -13,10 +13,13 @@ use model::proto::Session;
 use model::{NotItsDevice, RawMessage, Reason, Rejection, SomeDevices};
 use prost::Message;
 
+use crate::alert_command::AlertCommand;
+use crate::alert_stream::AlertStream;
 use crate::clock::ReceiveClock;
 use crate::conservation::{Account, Carried};
 use crate::dead_letter::DeadLetterDraft;
 use crate::decoders::{Decoders, LiveDecoder};
+use crate::mqtt_command::{COMMANDS_TOPIC, command_of};
 
 /// Makes the intake of each thread of one source.
 pub struct PipelineSource<L> {
@@ -24,11 +27,19 @@ pub struct PipelineSource<L> {
     account: Arc<Account>,
     decoders: Decoders,
     clock: ReceiveClock,
+    /// Where alerts that fire have their commands.
+    alerts: AlertStream,
 }
 
 impl<L: Log> PipelineSource<L> {
-    pub fn new(log: L, account: Arc<Account>, decoders: Decoders, clock: ReceiveClock) -> Self {
-        PipelineSource { log, account, decoders, clock }
+    pub fn new(
+        log: L,
+        account: Arc<Account>,
+        decoders: Decoders,
+        clock: ReceiveClock,
+        alerts: AlertStream,
+    ) -> Self {
+        PipelineSource { log, account, decoders, clock, alerts }
     }
 }
 
@@ -39,6 +50,7 @@ impl<L: Clone> Clone for PipelineSource<L> {
             account: self.account.clone(),
             decoders: self.decoders.clone(),
             clock: self.clock.clone(),
+            alerts: self.alerts.clone(),
         }
     }
 }
@@ -58,6 +70,7 @@ impl<L: Log> IntakeSource for PipelineSource<L> {
                 failure: None,
             },
             account: self.account.clone(),
+            alerts: self.alerts.clone(),
             in_flight: VecDeque::new(),
         })
     }
@@ -72,6 +85,7 @@ pub struct PipelineIntake<A> {
     decoder: LiveDecoder,
     writer: LogWriter<A>,
     account: Arc<Account>,
+    alerts: AlertStream,
     /// What each flush carried, oldest first. As long as its flushes are not durable, so bounded by the appender's room.
     in_flight: VecDeque<(log::Ticket, Carried)>,
 }
@@ -87,21 +101,28 @@ struct LogWriter<A> {
 }
 
 impl<A: Appender> LogWriter<A> {
-    /// Appends what became of a message.
-    fn write(&mut self, message: &RawMessage<'_>, outcome: Outcome<'_>) {
+    /// Appends what became of a message; says why, where nothing of it is telemetry.
+    fn write(&mut self, message: &RawMessage<'_>, outcome: Outcome<'_>) -> Option<Reason> {
         match outcome {
-            Outcome::Rejected(rejection) => self.dead_letter(message, Some(&rejection), &[]),
+            Outcome::Rejected(rejection) => {
+                self.dead_letter(message, Some(&rejection), &[]);
+                Some(rejection.reason)
+            }
             Outcome::Decoded(decoded) => {
                 let mut refused = Vec::new();
+                let mut has_telemetry = false;
                 for child in decoded.telemetry() {
-                    if let Err(rejection) = self.telemetry(child.device_id, child.record) {
-                        refused.push((child.index, rejection));
+                    match self.telemetry(child.device_id, child.record) {
+                        Ok(()) => has_telemetry = true,
+                        Err(rejection) => refused.push((child.index, rejection)),
                     }
                 }
-                if !decoded.rejected().is_empty() || !refused.is_empty() {
-                    refused.extend(decoded.rejected().iter().cloned());
-                    self.dead_letter(message, None, &refused);
+                if decoded.rejected().is_empty() && refused.is_empty() {
+                    return None;
                 }
+                refused.extend(decoded.rejected().iter().cloned());
+                self.dead_letter(message, None, &refused);
+                refused.first().filter(|_| !has_telemetry).map(|(_, rejection)| rejection.reason)
             }
         }
     }
@@ -109,13 +130,21 @@ impl<A: Appender> LogWriter<A> {
     fn telemetry(&mut self, device_id: &str, record: &[u8]) -> Result<(), Rejection> {
         let partition = partition_of(device_id.as_bytes(), self.partitions);
         match self.appender.append(Topic::Telemetry, partition, device_id.as_bytes(), Some(record), &[]) {
-            Ok(()) => self.open.telemetry += 1,
+            Ok(()) => self.open.records += 1,
             Err(error @ LogError::RecordTooLarge { .. }) => {
                 return Err(Rejection::new(Reason::PayloadTooLarge, error.to_string()));
             }
             Err(error) => self.fail(error),
         }
         Ok(())
+    }
+
+    fn command(&mut self, partition: u32, command: &AlertCommand) {
+        let (key, value) = (command.alert_id.as_bytes(), command.to_json());
+        match self.appender.append(Topic::AlertCommands, partition, key, Some(&value), &[]) {
+            Ok(()) => self.open.records += 1,
+            Err(error) => self.fail(error),
+        }
     }
 
     fn dead_letter(
@@ -138,13 +167,19 @@ impl<A: Appender> LogWriter<A> {
 }
 
 impl<A: Appender + 'static> Intake for PipelineIntake<A> {
-    fn push(&mut self, message: &RawMessage<'_>) {
-        self.writer.write(message, self.decoder.current().decode(message));
+    fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason> {
+        if let Some(alert_id) = message.topic.strip_prefix(COMMANDS_TOPIC) {
+            return self.push_command(alert_id, message);
+        }
+        self.writer.write(message, self.decoder.current().decode(message))
     }
 
     fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice> {
-        let outcome = self.decoder.current().decode_for(rights, message)?;
-        self.writer.write(message, outcome);
+        match message.topic.strip_prefix(COMMANDS_TOPIC) {
+            Some(alert_id) if rights.may_command => self.push_command(alert_id, message),
+            Some(alert_id) => return Err(NotItsDevice { device_id: alert_id.into() }),
+            None => self.writer.write(message, self.decoder.current().decode_for(rights, message)?),
+        };
         Ok(())
     }
 
@@ -184,6 +219,26 @@ impl<A: Appender + 'static> Intake for PipelineIntake<A> {
 
     fn has_room(&self) -> bool {
         self.writer.failure.is_none() && self.writer.appender.has_room()
+    }
+}
+
+impl<A: Appender> PipelineIntake<A> {
+    fn push_command(&mut self, alert_id: &str, message: &RawMessage<'_>) -> Option<Reason> {
+        let home = || {
+            let words = || format!("no alert {alert_id:?} fires");
+            let home = self.alerts.partition_of(alert_id);
+            home.ok_or_else(|| Rejection::new(Reason::AlertNotFiring, words()))
+        };
+        match command_of(alert_id, message).and_then(|command| Ok((home()?, command))) {
+            Ok((home, command)) => {
+                self.writer.command(home, &command);
+                None
+            }
+            Err(rejection) => {
+                self.writer.dead_letter(message, Some(&rejection), &[]);
+                Some(rejection.reason)
+            }
+        }
     }
 }
 

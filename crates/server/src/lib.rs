@@ -4,7 +4,9 @@
 //! the whole path; what people ask of it is in [`operations`].
 
 pub mod admin;
+pub mod alert_command;
 pub mod alert_follower;
+pub mod alert_marks;
 pub mod alert_outbox;
 pub mod alert_stream;
 pub mod backtest;
@@ -29,6 +31,7 @@ pub mod latency;
 pub mod listening;
 pub mod metric_catalog;
 pub mod metrics;
+pub mod mqtt_command;
 pub mod operations;
 pub mod pilot_authority;
 pub mod pipeline;
@@ -38,6 +41,8 @@ pub mod registry_watch;
 pub mod rule_cases;
 pub mod rule_files;
 pub mod rule_loader;
+pub mod rule_operations;
+pub mod rule_questions;
 pub mod rule_sets;
 pub mod rules_partition;
 pub mod rules_recovery;

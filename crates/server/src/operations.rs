@@ -1,4 +1,4 @@
-//! What people ask of a deployment: what fires, what was refused, a second try of it, what the log holds.
+//! What people ask of a deployment: what fires, a command on it, what was refused, a second try of it, what the log holds.
 //!
 //! [`Operations`] is the question; [`LocalOperations`] answers from the log itself, inside the service or while none
 //! runs; [`RemoteOperations`] asks a running service's admin server, which answers with the former.
@@ -8,10 +8,13 @@ use std::ops::ControlFlow;
 use model::Alert;
 use serde::{Deserialize, Serialize};
 
+use crate::alert_command::CommandDraft;
 use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
 
+mod commanding;
 mod local;
 mod remote;
+mod remote_rules;
 mod topic_scan;
 
 pub use local::LocalOperations;
@@ -23,11 +26,26 @@ pub use topic_scan::{TopicScan, scan};
 pub enum OperationError {
     #[error("{0}")]
     NotFound(String),
+    /// It cannot be done as it is written; the text names the field.
+    #[error("{0}")]
+    Malformed(String),
+    /// It may yet be done; the text says by what.
+    #[error("{0}")]
+    NotDone(String),
     /// Not as things stand; the text says why.
     #[error("{0}")]
     Refused(String),
     #[error("the log did not deliver {topic}/{partition} to its end within {seconds} s")]
     Stalled { topic: &'static str, partition: u32, seconds: u64 },
+    /// Not now; it may be asked again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What was given does not load; all that is wrong with it.
+    #[error("{words}")]
+    Invalid { words: String, diagnostics: Vec<rules::Diagnostic> },
+    /// It was tried and did not work.
+    #[error("{0}")]
+    Failed(String),
     #[error(transparent)]
     Log(#[from] log::Error),
     /// The admin server's own words, or that it could not be reached.
@@ -68,6 +86,12 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// The log or the admin server does not answer.
     fn alert_events(&self, alert_id: &str) -> Result<Vec<Alert>, OperationError>;
+
+    /// Does a command on an alert that fires; gives the event that says so, the same for a repeat of the command's id.
+    ///
+    /// # Errors
+    /// It is no command, its alert is unknown or resolved, or the log, the rules or the admin server do not answer.
+    fn command(&self, draft: CommandDraft) -> Result<Alert, OperationError>;
 
     /// Every alert event from now on, until `each` breaks or nothing can come any more. `each` is called with `None`
     /// while nothing comes, so that it can notice that nobody listens.

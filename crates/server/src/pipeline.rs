@@ -6,7 +6,7 @@
 mod gateway_role;
 mod lake_role;
 mod opening;
-mod rules_role;
+pub mod rules_role;
 mod shared;
 
 use std::net::SocketAddr;
@@ -27,6 +27,7 @@ use crate::decoders::Decoders;
 use crate::health::{Health, Role};
 use crate::metrics;
 use crate::operations::{About, LocalOperations};
+use crate::rule_questions;
 
 use gateway_role::Gateway;
 use shared::{Shared, Worker};
@@ -97,8 +98,11 @@ impl Service {
         if roles.contains(&Role::Lake) {
             workers.push(lake_role::start(&log, config, &parts)?);
         }
+        let mut questions = None;
         if roles.contains(&Role::Rules) {
-            workers.push(rules_role::start(&log, config, &parts)?);
+            let (asking, asked) = rule_questions::channel();
+            questions = Some(asking);
+            workers.push(rules_role::start(&log, config, &parts, asked)?);
         }
         let mut gateway = Gateway::default();
         if roles.contains(&Role::Gateway) {
@@ -116,6 +120,7 @@ impl Service {
                 health: parts.health.clone(),
                 metrics: recorder,
                 operations: Arc::new(LocalOperations::new(log.clone(), decoders)),
+                rules: Arc::new(rules_role::operations(&log, config, questions)?),
                 lake_root: config.lake.root.clone(),
             },
         )?;

@@ -23,6 +23,9 @@ pub fn load_rules(
     RuleSource::load(files, catalog, &LoadOptions { registry, time_zone, ..LoadOptions::default() })
 }
 
+/// File and line of each rule, by its id.
+pub type RulePlaces = std::collections::HashMap<String, String>;
+
 /// Loads the rules of one process.
 pub struct RuleLoader {
     files: RuleFiles,
@@ -31,6 +34,8 @@ pub struct RuleLoader {
     time_zone: String,
     /// The last that loaded.
     registry: Option<Arc<Registry>>,
+    /// Of the rules that loaded last, with the digest of their set.
+    places: Option<(String, Arc<RulePlaces>)>,
     rules: Trouble,
     registry_trouble: Trouble,
 }
@@ -59,7 +64,16 @@ impl RuleLoader {
         time_zone: String,
     ) -> Self {
         let (rules, registry_trouble) = (Trouble::default(), Trouble::default());
-        RuleLoader { files, registry_files, catalog, time_zone, registry: None, rules, registry_trouble }
+        RuleLoader {
+            files,
+            registry_files,
+            catalog,
+            time_zone,
+            registry: None,
+            places: None,
+            rules,
+            registry_trouble,
+        }
     }
 
     /// True when the files differ from those at the last call.
@@ -87,7 +101,9 @@ impl RuleLoader {
         match load_rules(&files, self.catalog.as_ref(), &registry, &self.time_zone) {
             Ok(loaded) => {
                 self.rules.said = None;
-                Some(loaded_well(loaded))
+                self.places = Some((loaded.rule_set.digest().to_owned(), Arc::new(loaded.places)));
+                metrics::gauge!("urban_neuron_rules_unmatched").set(loaded.unmatched as f64);
+                Some(loaded_well(loaded.rule_set, &loaded.warnings))
             }
             Err(errors) => {
                 let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -95,6 +111,16 @@ impl RuleLoader {
                 None
             }
         }
+    }
+
+    /// Where the rules that loaded last stand, and the digest of their set.
+    pub fn places(&self) -> Option<(&str, &Arc<RulePlaces>)> {
+        self.places.as_ref().map(|(digest, places)| (digest.as_str(), places))
+    }
+
+    /// Why the files did not load at the last look.
+    pub fn trouble(&self) -> Option<&str> {
+        self.rules.said.as_deref()
     }
 
     /// A registry that does not load leaves the one before it.
@@ -134,13 +160,13 @@ impl Trouble {
     }
 }
 
-fn loaded_well(loaded: Loaded) -> RuleSet {
-    for warning in &loaded.warnings {
+fn loaded_well(rule_set: RuleSet, warnings: &[Diagnostic]) -> RuleSet {
+    for warning in warnings {
         warn!(%warning, "rule file");
     }
     metrics::gauge!("urban_neuron_rules_broken").set(0.0);
-    metrics::gauge!("urban_neuron_rules_loaded").set(loaded.rule_set.rules().len() as f64);
-    loaded.rule_set
+    metrics::gauge!("urban_neuron_rules_loaded").set(rule_set.rules().len() as f64);
+    rule_set
 }
 
 #[cfg(test)]

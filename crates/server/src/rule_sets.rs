@@ -92,6 +92,17 @@ impl RuleSets {
         Err(RuleSetsError::Missing { digest: digest.to_owned() })
     }
 
+    /// Every stored set, in the order of numbers.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a set does not open.
+    pub fn each(&self, visit: &mut dyn FnMut(u64, &RuleSet)) -> Result<(), RuleSetsError> {
+        for n in self.store.rule_set_numbers()? {
+            visit(n, &self.open(n)?);
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// The store cannot be read, or the newest set does not open.
     pub fn newest(&self) -> Result<Option<Newest>, RuleSetsError> {

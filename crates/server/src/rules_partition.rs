@@ -5,25 +5,31 @@
 //! say the others. An output that differs from what was
 //! said, or something said that is never produced, is a replay mismatch: told and counted, and evaluation goes on.
 
-use std::collections::{BTreeMap, HashMap};
+mod commands;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use lake::{ReplaySpan, Source};
 use log::{Log, Topic};
 use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
-use model::{Alert, AlertEvent, LogRecordView, Record};
+use model::{Alert, LogRecordView, Record};
 use rules::{Evaluator, EvaluatorConfig};
 use tracing::{error, info, warn};
 
+use crate::alert_marks::AlertMarks;
 use crate::alert_outbox::CurrentState;
 use crate::operations::{OperationError, TopicScan, scan};
 use crate::rule_sets::RuleSets;
-use crate::rules_snapshot::{self, SnapshotHead};
+use crate::rules_snapshot::{self, SaidPositions, SnapshotHead};
 use crate::state_store::StateStore;
 
 /// Messages read from the lake between two looks at whether they are still wanted.
 const LAKE_CHUNK_MESSAGES: u64 = 4_096;
+
+use commands::CommandProgress;
+pub use commands::{Commanded, PASSED_ON, RefusedCommand};
 
 /// State of one assigned log partition.
 pub struct RulesPartition {
@@ -38,7 +44,11 @@ pub struct RulesPartition {
     touched: BTreeMap<String, CurrentState>,
     is_live: bool,
     snapshot_position: i64,
+    /// Where the rule set in force took effect, if since the start.
+    rule_set_offset: Option<i64>,
     output: Vec<Alert>,
+    marks: AlertMarks,
+    commands: CommandProgress,
 }
 
 /// Why a partition cannot be evaluated; it stands still and readiness says so.
@@ -105,20 +115,43 @@ impl RulesPartition {
             let (first, next) = (held.start, held.end);
             return Err(StandStill::PositionLost { partition, position, first, next });
         }
-        let mut said = read_said(log, Topic::Alerts, partition, head.alerts_position)?;
-        said.extend(read_said(log, Topic::AlertsShadow, partition, head.shadow_position)?);
-        info!(partition, position, end = held.end, said = said.len(), "rules partition restored");
-        Ok(RulesPartition {
+        let held_commands = log.offsets(Topic::AlertCommands, partition)?;
+        let mut state = RulesPartition {
             partition,
             evaluator,
             window: RepeatWindow::new(),
             position,
-            said,
+            said: HashMap::new(),
             touched: BTreeMap::new(),
             is_live: false,
             snapshot_position: position,
+            rule_set_offset: None,
             output: Vec::new(),
-        })
+            marks: head.marks,
+            commands: CommandProgress {
+                position: head.commands_position,
+                recovered_end: held_commands.end,
+                ..CommandProgress::default()
+            },
+        };
+        let SaidPositions { alerts, shadow } = head.said;
+        read_alerts(log, Topic::Alerts, partition, alerts, |alert| state.recall(alert))?;
+        read_alerts(log, Topic::AlertsShadow, partition, shadow, |alert| state.recall(alert))?;
+        let said = state.said.len();
+        info!(partition, position, end = held.end, said, "rules partition restored");
+        Ok(state)
+    }
+
+    /// Notes what was said after the snapshot. People's events stand beside the evaluator's output and are never produced
+    /// again by it.
+    fn recall(&mut self, alert: Alert) {
+        if !alert.event.is_of_people() {
+            self.said.insert(alert.ce_id(), alert);
+            return;
+        }
+        self.marks.recall(&alert);
+        self.commands.said_before.insert(alert.ce_id());
+        self.touched.insert(alert.key(), CurrentState::of(self.partition, &alert));
     }
 
     /// The first offset that the repeat window needs.
@@ -233,6 +266,7 @@ impl RulesPartition {
                 .and_then(|n| rule_sets.compiled(n, digest).map(|set| (n, set)));
             let (n, set) = opened.map_err(|source| StandStill::RuleSet { partition, offset, source })?;
             self.evaluator.apply_rule_set(record, n, set, &mut self.output);
+            self.rule_set_offset = Some(offset);
         } else {
             self.evaluator.apply(record, view, &mut self.output);
         }
@@ -246,7 +280,11 @@ impl RulesPartition {
     /// Drops what was said before, passes on the rest.
     fn say(&mut self, view: &LogRecordView<'_>, said: &mut Said) {
         let before = said.alerts.len();
-        for alert in self.output.drain(..) {
+        let clock_us = self.evaluator.clock_us();
+        for mut alert in self.output.drain(..) {
+            if !alert.shadow {
+                self.marks.mark(&mut alert, clock_us);
+            }
             if !self.is_live && !alert.shadow {
                 self.touched.insert(alert.key(), CurrentState::of(self.partition, &alert));
             }
@@ -285,6 +323,12 @@ impl RulesPartition {
                 "replay_mismatch: said before and never produced again"
             );
         }
+        let marked = self.firing(|alert_id| self.marks.has(alert_id));
+        let marked: BTreeSet<String> = marked.into_iter().map(|alert| alert.alert_id).collect();
+        self.marks.settle(|alert_id| marked.contains(alert_id), self.evaluator.clock_us());
+        // What people did is no sign that it still fires.
+        let fires = |firing: &Alert| !firing.event.is_of_people() || marked.contains(&firing.alert_id);
+        self.touched.retain(|_, state| state.firing.as_ref().is_none_or(fires));
         std::mem::take(&mut self.touched).into_values().collect()
     }
 
@@ -294,6 +338,15 @@ impl RulesPartition {
 
     pub fn position(&self) -> i64 {
         self.position
+    }
+
+    /// The evaluator, to look at.
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    pub fn rule_set_offset(&self) -> Option<i64> {
+        self.rule_set_offset
     }
 
     pub fn rule_set_n(&self) -> Option<u64> {
@@ -318,7 +371,7 @@ impl RulesPartition {
         self.position > self.snapshot_position
     }
 
-    /// Puts a snapshot at the current position; everything said below it is durable and lies below the positions of `head`.
+    /// Puts a snapshot at the current position; everything said below it is durable and lies below the positions `said`.
     /// Returns the position of the oldest kept snapshot.
     ///
     /// # Errors
@@ -327,16 +380,19 @@ impl RulesPartition {
         &mut self,
         store: &StateStore,
         log_id: model::LogId,
-        head: &SnapshotHead,
+        said: SaidPositions,
     ) -> Result<i64, crate::state_store::StateStoreError> {
-        let bytes = rules_snapshot::encode(head, &self.evaluator.snapshot());
+        self.marks.end_silences(self.evaluator.clock_us());
+        let head =
+            SnapshotHead { said, commands_position: self.commands.position, marks: self.marks.clone() };
+        let bytes = rules_snapshot::encode(&head, &self.evaluator.snapshot());
         let oldest = store.put_snapshot(log_id, self.partition, self.position, &bytes)?;
         self.snapshot_position = self.position;
         Ok(oldest)
     }
 }
 
-fn evaluator_config<L: Log>(log: &L, partition: u32, tenant: &str) -> EvaluatorConfig {
+pub(crate) fn evaluator_config<L: Log>(log: &L, partition: u32, tenant: &str) -> EvaluatorConfig {
     EvaluatorConfig {
         log_id: log.log_id(),
         partition,
@@ -371,7 +427,8 @@ fn restore<L: Log>(
     Ok(None)
 }
 
-fn open_snapshot(
+/// The head and the evaluator of a snapshot's bytes.
+pub(crate) fn open_snapshot(
     bytes: &[u8],
     config: EvaluatorConfig,
     rule_sets: &RuleSets,
@@ -381,38 +438,26 @@ fn open_snapshot(
     Ok((head, evaluator))
 }
 
-/// What was said from `from` to the end of a partition of `topic`, by `ce_id`.
-fn read_said<L: Log>(
+/// Reads what was said from `from` to the end of a partition of `topic`.
+fn read_alerts<L: Log>(
     log: &L,
     topic: Topic,
     partition: u32,
     from: i64,
-) -> Result<HashMap<String, Alert>, OperationError> {
-    let mut said = HashMap::new();
+    mut each: impl FnMut(Alert),
+) -> Result<(), OperationError> {
     let wanted = TopicScan { offsets: from..i64::MAX, ..TopicScan::all(topic, partition) };
     scan(log, &wanted, |record| {
         match serde_json::from_slice::<Alert>(record.value) {
-            Ok(alert) if is_evaluator_event(&alert) => drop(said.insert(alert.ce_id(), alert)),
-            Ok(_) => {}
+            Ok(alert) => each(alert),
             Err(error) => warn!(partition, offset = record.offset, %error, "not an alert"),
         }
         ControlFlow::Continue(())
-    })?;
-    Ok(said)
-}
-
-/// People's events stand beside the evaluator's output and are never produced again by it.
-fn is_evaluator_event(alert: &Alert) -> bool {
-    matches!(alert.event, AlertEvent::Raised | AlertEvent::Resolved)
+    })
 }
 
 /// Equal but for `said_at`, and for the marks that people and later stages set.
 fn is_equal(earlier: &Alert, now: &Alert) -> bool {
-    let bare = |alert: &Alert| Alert {
-        said_at: String::new(),
-        suppressed_by: None,
-        silenced_by: None,
-        ..alert.clone()
-    };
+    let bare = |alert: &Alert| Alert { said_at: String::new(), ..alert.clone().without_marks() };
     bare(earlier) == bare(now)
 }

@@ -1,7 +1,9 @@
-//! The object that keeps the state of one log partition of the rules worker: where its output stood in the log, and the
-//! evaluator's own snapshot. It owns the layout and knows nothing of what the evaluator's bytes mean.
+//! The object that keeps the state of one log partition of the rules worker: where its output and its commands stood in the
+//! log, what people have marked, and the evaluator's own snapshot. It owns the layout and knows nothing of what the evaluator's bytes mean.
 
 use serde::{Deserialize, Serialize};
+
+use crate::alert_marks::AlertMarks;
 
 /// Version of the object. Another one does not open, which costs the time to evaluate again and nothing else.
 const MAGIC: [u8; 8] = *b"UNRULES2";
@@ -9,10 +11,19 @@ const MAGIC: [u8; 8] = *b"UNRULES2";
 /// What stands before the evaluator's bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotHead {
-    /// Just after the last event of `alerts.v1` that was said below the snapshot.
-    pub alerts_position: i64,
-    /// The same of `alerts.shadow.v1`.
-    pub shadow_position: i64,
+    pub said: SaidPositions,
+    /// The first command that is not done.
+    pub commands_position: i64,
+    pub marks: AlertMarks,
+}
+
+/// Just after the last event that was said below the snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidPositions {
+    /// Of `alerts.v1`.
+    pub alerts: i64,
+    /// Of `alerts.shadow.v1`.
+    pub shadow: i64,
 }
 
 /// The object does not open.
@@ -51,7 +62,8 @@ mod tests {
 
     #[test]
     fn what_was_written_opens_and_nothing_else_does() {
-        let head = SnapshotHead { alerts_position: 7, shadow_position: 3 };
+        let said = SaidPositions { alerts: 7, shadow: 3 };
+        let head = SnapshotHead { said, commands_position: 2, ..SnapshotHead::default() };
         let bytes = encode(&head, b"evaluator");
         assert_eq!(decode(&bytes).unwrap(), (head, &b"evaluator"[..]));
         for cut in 0..bytes.len() - b"evaluator".len() {

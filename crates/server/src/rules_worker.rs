@@ -3,6 +3,10 @@
 //! One thread. Output is a function of the log alone: rule sets, ticks and the clock are records in it. What is said goes to
 //! the log and, directly, to the subscribers of this process.
 
+mod answering;
+mod commands;
+mod counting;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,10 +24,11 @@ use crate::clock::wall_us;
 use crate::health::{Health, Role};
 use crate::pipeline_stats::PipelineStats;
 use crate::rule_loader::RuleLoader;
+use crate::rule_questions::AskedRules;
 use crate::rule_sets::{Newest, RuleSets};
 use crate::rules_partition::{RulesPartition, Said, StandStill};
 use crate::rules_recovery::{Recovered, Recovery, RecoverySources};
-use crate::rules_snapshot::SnapshotHead;
+use crate::rules_snapshot::SaidPositions;
 use crate::state_store::StateStore;
 
 /// Longest wait for records, so that ticks, snapshots and current states are on time.
@@ -65,11 +70,15 @@ pub struct RulesWorkerParts {
 pub struct RulesWorker<L: Log> {
     log: L,
     reader: L::Reader,
+    /// Of `alerts.commands.v1`.
+    commands: L::Reader,
+    commands_due: Instant,
     outbox: AlertOutbox<L::Appender>,
     parts: RulesWorkerParts,
     config: RulesWorkerConfig,
     rule_sets: RuleSets,
     loader: RuleLoader,
+    questions: Option<AskedRules>,
     partitions: BTreeMap<u32, RulesPartition>,
     recoveries: BTreeMap<u32, Recovery>,
     /// Partitions that stand still, and when they are tried again.
@@ -98,9 +107,12 @@ impl<L: Log> RulesWorker<L> {
         let now = Instant::now();
         Ok(RulesWorker {
             reader: log.group_reader(Consumer::Rules)?,
+            commands: log.reader(Topic::AlertCommands, &[])?,
+            commands_due: now,
             outbox,
             rule_sets: RuleSets::new(parts.store.clone()),
             loader,
+            questions: None,
             partitions: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             standing: BTreeMap::new(),
@@ -114,6 +126,11 @@ impl<L: Log> RulesWorker<L> {
             parts,
             config,
         })
+    }
+
+    /// Answers questions too.
+    pub fn answering(self, questions: AskedRules) -> Self {
+        RulesWorker { questions: Some(questions), ..self }
     }
 
     /// Runs until `stop`, then evaluates what the log holds, puts snapshots and ends.
@@ -144,6 +161,7 @@ impl<L: Log> RulesWorker<L> {
         self.go_live()?;
         self.tick()?;
         let now = Instant::now();
+        self.take_commands(now)?;
         if now >= self.snapshot_due {
             self.snapshot_due = now + self.config.snapshot_interval;
             self.snapshot_all()?;
@@ -153,6 +171,7 @@ impl<L: Log> RulesWorker<L> {
             self.export_lag()?;
             self.reload()?;
         }
+        self.answer_questions()?;
         self.retry_standing(now)
     }
 
@@ -222,6 +241,7 @@ impl<L: Log> RulesWorker<L> {
             self.partitions.remove(partition);
             self.recoveries.remove(partition);
             self.standing.remove(partition);
+            self.commands.stop(*partition)?;
             self.parts.health.forget(&component(*partition), Role::Rules);
         }
         Ok(())
@@ -232,6 +252,7 @@ impl<L: Log> RulesWorker<L> {
         self.partitions.remove(&partition);
         self.standing.insert(partition, Instant::now() + RETRY_AFTER);
         self.parts.health.set(&component(partition), Role::Rules, Some(cause.to_string()));
+        self.commands.stop(partition)?;
         self.reader.stop(partition)
     }
 
@@ -262,7 +283,7 @@ impl<L: Log> RulesWorker<L> {
             self.fail_at("before_alert");
             self.outbox.say(partition, alert)?;
             if !alert.shadow {
-                self.parts.stream.say(alert);
+                self.parts.stream.say(partition, alert);
             }
         }
         if !said.alerts.is_empty() {
@@ -275,10 +296,12 @@ impl<L: Log> RulesWorker<L> {
 
     /// Partitions that reached the log's end become live; once all are, alerts are served and the rule files count.
     fn go_live(&mut self) -> Result<(), log::Error> {
+        let mut became_live = Vec::new();
         for (partition, state) in &mut self.partitions {
             if state.is_live() || state.position() < self.reader.end(*partition)? {
                 continue;
             }
+            became_live.push(*partition);
             for current in state.become_live() {
                 self.outbox.current(&current)?;
             }
@@ -286,6 +309,7 @@ impl<L: Log> RulesWorker<L> {
             info!(partition, position = state.position(), "rules partition is live");
             self.parts.health.set(&component(*partition), Role::Rules, None);
         }
+        became_live.into_iter().try_for_each(|partition| self.start_commands(partition))?;
         let is_live = !self.partitions.is_empty()
             && self.standing.is_empty()
             && self.recoveries.is_empty()
@@ -402,11 +426,11 @@ impl<L: Log> RulesWorker<L> {
             if let Some(failpoint) = &self.parts.failpoint {
                 failpoint("before_snapshot");
             }
-            let head = SnapshotHead {
-                alerts_position: self.log.offsets(Topic::Alerts, *partition)?.end,
-                shadow_position: self.log.offsets(Topic::AlertsShadow, *partition)?.end,
+            let said = SaidPositions {
+                alerts: self.log.offsets(Topic::Alerts, *partition)?.end,
+                shadow: self.log.offsets(Topic::AlertsShadow, *partition)?.end,
             };
-            match state.snapshot(&self.parts.store, self.log.log_id(), &head) {
+            match state.snapshot(&self.parts.store, self.log.log_id(), said) {
                 Ok(oldest) => {
                     self.parts.health.set("state", Role::Rules, None);
                     self.log.release(Consumer::Rules, *partition, oldest)?;
@@ -436,6 +460,7 @@ impl<L: Log> RulesWorker<L> {
             let label = partition.to_string();
             metrics::gauge!("urban_neuron_log_lag_records", "consumer" => "rules", "log_partition" => label)
                 .set(lag as f64);
+            counting::export(*partition, state.evaluator());
         }
         Ok(())
     }

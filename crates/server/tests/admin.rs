@@ -19,6 +19,7 @@ use urban_neuron_server::decoders::Decoders;
 use urban_neuron_server::health::{Health, Role};
 use urban_neuron_server::metrics;
 use urban_neuron_server::operations::{About, LocalOperations, OperationError, Operations, RemoteOperations};
+use urban_neuron_server::pipeline::rules_role;
 
 /// Longest wait for anything here.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,11 +42,13 @@ impl Deployment {
         });
         let log = log.unwrap();
         let health = Health::new(&[Role::Gateway, Role::Lake]);
+        let rules = rules_role::operations(&log, &config, None).unwrap();
         let parts = AdminParts {
             about: About::new(&log.log_id(), health.roles()),
             health: health.clone(),
             metrics: metrics::install().unwrap(),
             operations: Arc::new(LocalOperations::new(log.clone(), Decoders::new(&config).unwrap())),
+            rules: Arc::new(rules),
             lake_root: config.lake.root.clone(),
         };
         let admin = Admin::start(&config.admin, parts).unwrap();
@@ -152,9 +155,17 @@ fn a_token_guards_all_but_health() {
     let deployment = Deployment::start(Some("s3cret"));
     let status = |path: &str, token| get(deployment.address(), path, token).0;
     assert_eq!(status("/health/live", None), 200);
-    for path in
-        ["/metrics", "/v1/about", "/v1/alerts", "/v1/dead-letters", "/v1/log", "/v1/lake", "/v1/alerts/watch"]
-    {
+    for path in [
+        "/metrics",
+        "/v1/about",
+        "/v1/rules",
+        "/v1/rules/sets",
+        "/v1/alerts",
+        "/v1/dead-letters",
+        "/v1/log",
+        "/v1/lake",
+        "/v1/alerts/watch",
+    ] {
         assert_eq!(status(path, None), 401, "{path}");
         assert_eq!(status(path, Some("s3cre")), 401, "{path}");
     }

@@ -39,7 +39,7 @@ fn sample(name: &str) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 30] = [
         &[],
         &["demo"],
         &["run"],
@@ -51,11 +51,21 @@ fn every_command_has_help() {
         &["lake", "accept-gap"],
         &["log", "describe"],
         &["log", "drain"],
+        &["rules", "list"],
+        &["rules", "explain"],
+        &["rules", "put"],
+        &["rules", "remove"],
+        &["rules", "sets"],
+        &["rules", "shadow"],
         &["rules", "test"],
         &["rules", "backtest"],
+        &["rules", "schema"],
         &["alerts", "list"],
         &["alerts", "watch"],
         &["alerts", "explain"],
+        &["alerts", "acknowledge"],
+        &["alerts", "comment"],
+        &["alerts", "silence"],
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],
@@ -116,7 +126,12 @@ fn check_reads_the_registry_whole() {
     let setting = format!("registry.path={:?}", dir.path().display().to_string());
     let ran = run(&["check", "--set", &setting]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("holds none of devices.csv, models.toml, zones.geojson"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("holds none of devices.csv, models.toml, gateways.toml, assets.csv, zones.geojson"),
+        "{}",
+        ran.stderr
+    );
 
     let devices = dir.path().join("devices.csv");
     std::fs::write(&devices, "device_id,threshold.level_high\nm-1,2.5 m\nm-2,70 cm\n").unwrap();

@@ -9,7 +9,7 @@ use model::proto::{Flag, Kind, LocationOrigin, TimeSource};
 use model::{LogRecordView, RawMessage, Reason, Rejection, TelemetryView, ValueView};
 
 use super::own_topic::{self, Form};
-use crate::dialect::Dialect;
+use crate::dialect::{Certainty, Dialect};
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
 use crate::sink::Sink;
 
@@ -17,6 +17,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     name: "envelope",
     version: 1,
     topics: "urban-neuron/v1/devices/{device_id}/telemetry",
+    standard: "proto/urban_neuron/v1/telemetry.proto",
+    certainty: Certainty::Verified,
     recognizes: |message| own_topic::form(message) == Some(Form::Envelope),
     device: own_topic::telemetry_device,
     decode,

@@ -16,7 +16,7 @@ use model::{RawMessage, Reason, Rejection, time};
 
 use super::envelope;
 use super::own_topic::{self, Form};
-use crate::dialect::Dialect;
+use crate::dialect::{Certainty, Dialect};
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
 use crate::json::{JsonReader, JsonToken};
 use crate::sink::Sink;
@@ -25,6 +25,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     name: "flat-json",
     version: 1,
     topics: "urban-neuron/v1/devices/{device_id}/telemetry",
+    standard: "docs/dialects/flat-json.md",
+    certainty: Certainty::Verified,
     recognizes: |message| own_topic::form(message) == Some(Form::FlatJson),
     device: own_topic::telemetry_device,
     decode,
@@ -336,6 +338,42 @@ fn value(token: JsonToken<'_>) -> DraftValue<'_> {
 /// Integers stay integers; what no double holds, or what would lose digits, says so.
 #[inline]
 pub(crate) fn number(digits: &str) -> DraftValue<'static> {
+    short_number(digits.as_bytes()).unwrap_or_else(|| long_number(digits))
+}
+
+/// A number of at most 15 digits without an exponent, in one pass. A double holds the digits and the power of ten exactly, so
+/// the quotient of the two is the nearest double.
+fn short_number(digits: &[u8]) -> Option<DraftValue<'static>> {
+    const BYTES_MAX: usize = 16;
+    const TENS: [f64; BYTES_MAX] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (is_negative, unsigned) = match digits {
+        [b'-', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    if unsigned.len() >= BYTES_MAX {
+        return None;
+    }
+    let (mut whole, mut point) = (0u64, None);
+    for (at, byte) in unsigned.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => whole = whole * 10 + u64::from(byte - b'0'),
+            b'.' => point = Some(at),
+            _ => return None,
+        }
+    }
+    match point {
+        // The integer 0 has no sign to keep.
+        None if is_negative && whole == 0 => None,
+        None => Some(DraftValue::Integer(if is_negative { -(whole as i64) } else { whole as i64 })),
+        Some(point) => {
+            let number = whole as f64 / TENS[unsigned.len() - point - 1];
+            Some(DraftValue::Number(if is_negative { -number } else { number }))
+        }
+    }
+}
+
+fn long_number(digits: &str) -> DraftValue<'static> {
     let is_integer = !digits.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
     if is_integer && digits != "-0" {
         if let Ok(integer) = digits.parse::<i64>() {
@@ -384,5 +422,28 @@ fn find_duplicate(
     if let Some((_, reading)) = duplicate {
         let what = format!("{}: the metric stands twice in the object", reading.metric);
         parts.refuse(reader.rejection_at(start, Reason::DuplicateField, what));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn zero_keeps_its_sign() {
+        for (digits, number) in [("-0", -0.0), ("-0.0", -0.0), ("0.00", 0.0)] {
+            let DraftValue::Number(found) = super::number(digits) else { panic!("{digits} is a double") };
+            assert_eq!(found.to_bits(), f64::to_bits(number), "{digits}");
+        }
+        assert_eq!(super::number("0"), DraftValue::Integer(0));
+    }
+
+    proptest! {
+        #[test]
+        fn short_numbers_are_what_the_long_way_says(digits in "-?(0|[1-9][0-9]{0,16})(\\.[0-9]{1,16})?(e-?[0-9])?") {
+            prop_assert_eq!(super::number(&digits), long_number(&digits), "{}", digits);
+        }
     }
 }

@@ -5,7 +5,7 @@ use model::{RawMessage, Reason, Rejection};
 use super::own_topic::{self, Form};
 use super::senml;
 use crate::cbor::{CborReader, CborToken};
-use crate::dialect::Dialect;
+use crate::dialect::{Certainty, Dialect};
 use crate::draft::DraftValue;
 use crate::sink::Sink;
 
@@ -13,6 +13,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     name: "senml-cbor",
     version: 1,
     topics: "urban-neuron/v1/devices/{device_id}/telemetry",
+    standard: "RFC 8428 section 6",
+    certainty: Certainty::Verified,
     recognizes: |message| own_topic::form(message) == Some(Form::SenmlCbor),
     device: own_topic::telemetry_device,
     decode,

@@ -4,7 +4,7 @@ use model::{RawMessage, Reason, Rejection};
 
 use super::own_topic::{self, Form};
 use super::{flat_json, senml};
-use crate::dialect::Dialect;
+use crate::dialect::{Certainty, Dialect};
 use crate::draft::DraftValue;
 use crate::json::{JsonReader, JsonToken};
 use crate::sink::Sink;
@@ -13,6 +13,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     name: "senml-json",
     version: 1,
     topics: "urban-neuron/v1/devices/{device_id}/telemetry",
+    standard: "RFC 8428 section 5",
+    certainty: Certainty::Verified,
     recognizes: |message| own_topic::form(message) == Some(Form::SenmlJson),
     device: own_topic::telemetry_device,
     decode,

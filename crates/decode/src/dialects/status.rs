@@ -4,7 +4,7 @@ use model::proto::Kind;
 use model::{RawMessage, Reason, Rejection};
 
 use super::own_topic;
-use crate::dialect::Dialect;
+use crate::dialect::{Certainty, Dialect};
 use crate::draft::{Draft, DraftReading, DraftValue};
 use crate::sink::Sink;
 
@@ -12,6 +12,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
     name: "status",
     version: 1,
     topics: "urban-neuron/v1/devices/{device_id}/status",
+    standard: "docs/dialects/status.md",
+    certainty: Certainty::Verified,
     recognizes: |message| device(message.topic).is_some(),
     device,
     decode,

@@ -15,13 +15,17 @@ use model::catalog::Catalog;
 use model::proto::{self, log_record::Record, reading::Value};
 use model::{Adapter, LogRecordView, RawMessage, Reason, Rejection};
 use prost::Message;
-use urban_neuron_decode::{Child, Decoder, DecoderConfig, Outcome};
+use urban_neuron_decode::{Child, Decoder, DecoderConfig, LocalZone, Outcome};
 
 pub(crate) const RECEIVED_AT_US: i64 = 1_772_409_600_000_000;
 pub(crate) const TOPIC: &str = "urban-neuron/v1/devices/d-1/telemetry";
 
 pub(crate) fn decoder() -> Decoder {
-    Decoder::new(DecoderConfig { catalog: Arc::new(Catalog::shipped()), process: 1 })
+    Decoder::new(DecoderConfig {
+        catalog: Arc::new(Catalog::shipped()),
+        process: 1,
+        time_zone: LocalZone::UTC,
+    })
 }
 
 pub(crate) fn message<'a>(topic: &'a str, payload: &'a [u8]) -> RawMessage<'a> {

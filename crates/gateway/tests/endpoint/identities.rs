@@ -27,7 +27,7 @@ const WATER: &str = "urban-neuron/v1/alerts/water/#";
 
 /// A gateway that speaks for devices `own/...`, a reader of alerts on water, and somebody who may do everything.
 fn people() -> HashMap<&'static str, Arc<Identity>> {
-    let own = SomeDevices { gateway_id: "".into(), patterns: vec!["own/*".into()] };
+    let own = SomeDevices { gateway_id: "".into(), patterns: vec!["own/*".into()], may_command: false };
     HashMap::from([
         ("gateway", Arc::new(Identity::new("gateway", DeviceRights::Some(own), Vec::new()))),
         ("reader", Arc::new(Identity::new("reader", DeviceRights::Nothing, vec![WATER.into()]))),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use model::proto::log_record::Record;
 use model::{RecordBatch, RecordBatchBuilder, proto};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use prost::Message;
 use urban_neuron_lake::{
     CommitOutcome, Disposition, Error, Lake, LakeConfig, Pushed, RangeKind, Source, describe, ranges, verify,
@@ -100,6 +101,24 @@ fn a_small_memory_makes_row_groups_and_not_more_files() {
     }
     commit(&mut lander);
     assert_whole(folder.path(), &records);
+}
+
+#[test]
+fn a_range_of_many_row_groups_is_one_file_a_table_partition() {
+    let folder = folder();
+    let lake =
+        Lake::open(LakeConfig { memory_bytes_max: 512 << 10, ..LakeConfig::new(folder.path()) }).unwrap();
+    let mut lander = lake.partition(LOG_ID, PARTITION, 0).unwrap();
+    let values: Vec<Vec<u8>> = (0..9000).map(|offset| telemetry_at(offset, offset, "water")).collect();
+    for (n, values) in values.chunks(500).enumerate() {
+        assert_eq!(lander.push(&batch_of(n as i64 * 500, values)).unwrap(), Pushed::All);
+    }
+    commit(&mut lander);
+    let files = table::files(folder.path(), "telemetry");
+    assert_eq!(files.len(), 1);
+    let reader = SerializedFileReader::new(std::fs::File::open(&files[0]).unwrap()).unwrap();
+    assert!((3..=9).contains(&reader.num_row_groups()), "{}", reader.num_row_groups());
+    assert_eq!(verify(folder.path()).unwrap().problems, []);
 }
 
 #[test]

@@ -1,37 +1,61 @@
 //! What an admin request is answered when it is not simply a value.
 
 use axum::Json;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::operations::{ErrorAnswer, OperationError};
 
-/// A refusal with its status, as `{"error": "..."}`.
+/// A refusal with its status, as `{"error": "..."}`; rule files that do not load get `diagnostics` beside it.
 pub(super) struct Refusal {
     status: StatusCode,
-    words: String,
+    answer: ErrorAnswer,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, words: impl Into<String>) -> Self {
-        Refusal { status, words: words.into() }
+        Refusal { status, answer: ErrorAnswer { error: words.into(), diagnostics: Vec::new() } }
     }
 }
 
 impl From<OperationError> for Refusal {
     fn from(error: OperationError) -> Self {
+        if let OperationError::Invalid { words, diagnostics } = error {
+            let answer = ErrorAnswer { error: words, diagnostics };
+            return Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, answer };
+        }
         let status = match &error {
             OperationError::NotFound(_) => StatusCode::NOT_FOUND,
+            OperationError::Malformed(_) => StatusCode::BAD_REQUEST,
             OperationError::Refused(_) => StatusCode::CONFLICT,
-            OperationError::Stalled { .. } | OperationError::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
-            OperationError::Admin(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            OperationError::Stalled { .. }
+            | OperationError::Log(_)
+            | OperationError::Unavailable(_)
+            | OperationError::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
+            OperationError::Admin(_) | OperationError::Failed(_) | OperationError::Invalid { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Refusal::new(status, error.to_string())
     }
 }
 
+/// What axum could not read of a request is refused in the same shape as anything else.
+macro_rules! refuse_rejections {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refusal {
+            fn from(rejection: $rejection) -> Self {
+                Refusal::new(rejection.status(), rejection.body_text())
+            }
+        }
+    )*};
+}
+
+refuse_rejections!(BytesRejection, PathRejection, QueryRejection);
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorAnswer { error: self.words })).into_response()
+        (self.status, Json(self.answer)).into_response()
     }
 }

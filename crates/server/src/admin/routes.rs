@@ -1,5 +1,6 @@
 //! The paths of the admin server.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -9,7 +10,10 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::AdminState;
+use super::alert_routes;
 use super::answer::Refusal;
+use super::openapi::openapi;
+use super::rule_routes;
 use super::watching::watch_alerts;
 use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
 use crate::health::{Cause, Role};
@@ -20,19 +24,25 @@ pub(super) fn router(state: AdminState) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/about", get(about))
+        .route("/v1/openapi.json", get(openapi))
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/watch", get(watch_alerts))
         .route("/v1/alerts/{alert_id}", get(alert_events))
+        .merge(alert_routes::routes())
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/dead-letters/{partition}/{offset}", get(dead_letter))
         .route("/v1/dead-letters/{partition}/{offset}/redrive", post(redrive))
         .route("/v1/log", get(describe_log))
         .route("/v1/lake", get(describe_lake))
+        .merge(rule_routes::router())
         .route_layer(middleware::from_fn_with_state(state.clone(), require_token));
     Router::new()
         .route("/health/live", get(|| async { Json(Liveness { status: "live" }) }))
         .route("/health/ready", get(ready))
         .merge(guarded)
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
+        })
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "no such path") })
         .with_state(state)
 }
@@ -73,8 +83,9 @@ struct Readiness {
 
 async fn ready(
     State(state): State<AdminState>,
-    Query(query): Query<ReadyQuery>,
+    query: Result<Query<ReadyQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
+    let Query(query) = query?;
     let role = query.role.map(|role| role.parse::<Role>()).transpose();
     let role = role.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let causes = state.parts.health.causes(role);
@@ -97,29 +108,33 @@ async fn alerts(State(state): State<AdminState>) -> Result<Json<Vec<model::Alert
 
 async fn alert_events(
     State(state): State<AdminState>,
-    Path(alert_id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Vec<model::Alert>>, Refusal> {
+    let Path(alert_id) = path?;
     ask(state, move |operations| operations.alert_events(&alert_id)).await
 }
 
 async fn dead_letters(
     State(state): State<AdminState>,
-    Query(filter): Query<DeadLetterFilter>,
+    query: Result<Query<DeadLetterFilter>, QueryRejection>,
 ) -> Result<Json<Vec<DeadLetterSummary>>, Refusal> {
+    let Query(filter) = query?;
     ask(state, move |operations| operations.dead_letters(&filter)).await
 }
 
 async fn dead_letter(
     State(state): State<AdminState>,
-    Path((partition, offset)): Path<(u32, i64)>,
+    path: Result<Path<(u32, i64)>, PathRejection>,
 ) -> Result<Json<DeadLetterView>, Refusal> {
+    let Path((partition, offset)) = path?;
     ask(state, move |operations| operations.dead_letter(partition, offset)).await
 }
 
 async fn redrive(
     State(state): State<AdminState>,
-    Path((partition, offset)): Path<(u32, i64)>,
+    path: Result<Path<(u32, i64)>, PathRejection>,
 ) -> Result<Json<RedriveOutcome>, Refusal> {
+    let Path((partition, offset)) = path?;
     ask(state, move |operations| operations.redrive(partition, offset)).await
 }
 
@@ -136,7 +151,7 @@ async fn describe_lake(State(state): State<AdminState>) -> Result<Json<LakeDescr
 }
 
 /// Asks on a thread that may block.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     state: AdminState,
     question: impl FnOnce(&dyn Operations) -> Result<T, OperationError> + Send + 'static,
 ) -> Result<Json<T>, Refusal> {

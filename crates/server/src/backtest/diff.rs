@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use model::{Alert, AlertEvent};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One alert from its raise to its resolve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
     pub alert_id: String,
     pub raised_at: String,

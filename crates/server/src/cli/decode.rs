@@ -105,7 +105,7 @@ impl DecodeArgs {
             (None, None) => format!("urban-neuron/v1/devices/{DEVICE}/telemetry"),
             (None, Some(name)) => {
                 let dialect = Decoder::dialects().find(|dialect| dialect.name == name);
-                dialect.map_or(String::new(), |dialect| dialect.topics.replace("{device_id}", DEVICE))
+                dialect.map_or(String::new(), |dialect| dialect.example_topic(DEVICE))
             }
         }
     }

@@ -155,12 +155,15 @@ impl<A: Appender> Redrive<A> {
 
     fn append_mark(&mut self, position: Position, adapter: Adapter, records: u32) -> Result<(), log::Error> {
         let Position { log_partition, log_offset, .. } = position;
+        let id = format!("{}/{log_partition}/{log_offset}/redriven", position.log_id);
         let position = proto::Position { log_id: position.log_id.to_string(), log_partition, log_offset };
         let mark = proto::Redriven { position: Some(position), records };
         let value = proto::DeadLetter { record: Some(Letter::Redriven(mark)) }.encode_to_vec();
         let mut headers = Vec::new();
+        put_header(&mut headers, "ce_id", id.as_bytes());
         put_header(&mut headers, "ce_specversion", b"1.0");
         put_header(&mut headers, "ce_type", b"urban-neuron.dead-letter.redriven.v1");
+        put_header(&mut headers, "ce_source", adapter.name().as_bytes());
         put_header(&mut headers, "content-type", b"application/protobuf");
         self.appender.append(
             Topic::DeadLetter,

@@ -221,6 +221,7 @@ enum Role {
     #[default]
     Gateway,
     Reader,
+    Operator,
     Admin,
 }
 
@@ -250,9 +251,12 @@ impl Written {
                 self.role = match text()? {
                     "gateway" => Role::Gateway,
                     "reader" => Role::Reader,
+                    "operator" => Role::Operator,
                     "admin" => Role::Admin,
                     other => {
-                        return Err(format!("role: gateway, reader or admin is wanted, found {other:?}"));
+                        return Err(format!(
+                            "role: gateway, reader, operator or admin is wanted, found {other:?}"
+                        ));
                     }
                 };
             }
@@ -276,21 +280,28 @@ impl Written {
                         "a gateway needs a gateway_id or devices; whoever may do everything has role = \"admin\"",
                     );
                 }
-                Role::Reader if names_devices => return Err("a reader has no gateway_id and no devices"),
+                Role::Reader | Role::Operator if names_devices => {
+                    return Err("a reader or an operator has no gateway_id and no devices");
+                }
                 Role::Admin if names_devices || self.subscribe.is_some() => {
                     return Err("an admin may do everything: leave gateway_id, devices and subscribe out");
                 }
-                Role::Gateway | Role::Reader | Role::Admin => {}
+                Role::Gateway | Role::Reader | Role::Operator | Role::Admin => {}
             }
         }
         let everything = || vec![all_alerts()];
         let (devices, subscribe) = match self.role {
             Role::Admin => (DeviceRights::All, everything()),
             Role::Reader => (DeviceRights::Nothing, self.subscribe.unwrap_or_else(everything)),
+            Role::Operator => {
+                let commands = SomeDevices { may_command: true, ..SomeDevices::default() };
+                (DeviceRights::Some(commands), self.subscribe.unwrap_or_else(everything))
+            }
             Role::Gateway => {
                 let some = SomeDevices {
                     gateway_id: self.gateway_id.unwrap_or_default().into(),
                     patterns: self.devices.unwrap_or_default(),
+                    may_command: false,
                 };
                 (DeviceRights::Some(some), self.subscribe.unwrap_or_default())
             }
@@ -380,7 +391,8 @@ mod tests {
         );
         let users = read_text("users.toml", &text).unwrap();
         let find = |name: &str| users.iter().find(|user| user.name == name).unwrap();
-        let behind = SomeDevices { gateway_id: "gw-7".into(), patterns: vec!["pump-*".into()] };
+        let behind =
+            SomeDevices { gateway_id: "gw-7".into(), patterns: vec!["pump-*".into()], may_command: false };
         let gateway = find("gw-7");
         assert_eq!((&gateway.devices, gateway.subscribe.len()), (&DeviceRights::Some(behind), 0));
         assert_eq!(gateway.certificate.as_deref(), Some("cn"));
@@ -409,8 +421,8 @@ mod tests {
             "users.toml:3: a password is $argon2id$",
             "users.toml:4: \"b\": a gateway needs",
             "users.toml:6: \"c\": a password or a certificate is wanted",
-            "users.toml:10: role: gateway, reader or admin",
-            "users.toml:11: \"e\": a reader has no",
+            "users.toml:10: role: gateway, reader, operator or admin",
+            "users.toml:11: \"e\": a reader or an operator has no",
             "users.toml:18: subscribe: a topic filter below",
             "users.toml:22: another user has the certificate",
         ] {

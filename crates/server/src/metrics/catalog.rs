@@ -25,7 +25,11 @@ pub const METRICS: &[Metric] = &[
         "source",
         "Messages received, counted in children: received = logged + dead_lettered + refused + in_flight + abandoned.",
     ),
-    counter("urban_neuron_logged_messages_total", "source", "Messages that became durable telemetry."),
+    counter(
+        "urban_neuron_logged_messages_total",
+        "source",
+        "Messages that became durable: telemetry, and commands on alerts.",
+    ),
     counter(
         "urban_neuron_dead_lettered_messages_total",
         "source",
@@ -106,6 +110,44 @@ pub const METRICS: &[Metric] = &[
         "reason",
         "Connections that were not accepted, by why.",
     ),
+    counter(
+        "urban_neuron_coap_received_messages_total",
+        "type",
+        "CoAP requests taken, a body in blocks once; by con or non.",
+    ),
+    counter(
+        "urban_neuron_coap_answered_messages_total",
+        "",
+        "CoAP requests answered once they were durable.",
+    ),
+    counter(
+        "urban_neuron_coap_refused_messages_total",
+        "code",
+        "CoAP requests turned away before decode, by the response.",
+    ),
+    counter(
+        "urban_neuron_coap_repeated_messages_total",
+        "",
+        "CoAP requests that had been seen before: answered as the first, and no second event.",
+    ),
+    counter(
+        "urban_neuron_coap_separate_answers_total",
+        "",
+        "CoAP answers that came apart, durability being slow.",
+    ),
+    counter("urban_neuron_coap_malformed_datagrams_total", "", "Datagrams that are no CoAP message."),
+    counter(
+        "urban_neuron_coap_unsent_datagrams_total",
+        "",
+        "CoAP answers that the kernel did not take; the client asks again.",
+    ),
+    histogram("urban_neuron_coap_answer_seconds", "", "From the arrival of a CoAP request to its answer."),
+    gauge("urban_neuron_coap_in_flight_messages", "", "CoAP requests that wait to be durable."),
+    gauge("urban_neuron_coap_in_flight_limit_messages", "", "The limit of one thread, coap.in_flight_max."),
+    gauge("urban_neuron_coap_exchanges", "", "CoAP exchanges that are remembered."),
+    gauge("urban_neuron_coap_exchanges_limit", "", "The limit of one thread, coap.exchanges_max."),
+    gauge("urban_neuron_coap_upload_bytes", "", "Bytes of unfinished uploads in blocks."),
+    gauge("urban_neuron_coap_upload_limit_bytes", "", "The limit of one thread, coap.upload_bytes_max."),
     counter(
         "urban_neuron_mqtt_subscriber_received_messages_total",
         "broker, qos",
@@ -201,6 +243,38 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("urban_neuron_registry_reload_errors_total", "", "Loads of the registry that failed."),
     gauge(
+        "urban_neuron_rules_unmatched",
+        "",
+        "Rules whose `where` matches no registered device, as last loaded; the log names each.",
+    ),
+    counter(
+        "urban_neuron_rules_late_readings_total",
+        "log_partition",
+        "Readings older than the one in place: they land and change nothing.",
+    ),
+    counter(
+        "urban_neuron_rules_not_in_place_readings_total",
+        "log_partition",
+        "Readings without a value, or without the unit of their metric.",
+    ),
+    counter(
+        "urban_neuron_rules_over_limit_readings_total",
+        "log_partition",
+        "Readings of devices or series past devices_max and series_max: not evaluated.",
+    ),
+    counter(
+        "urban_neuron_rules_window_overflow_readings_total",
+        "log_partition",
+        "Readings that left a window early, window_readings_max being reached.",
+    ),
+    gauge("urban_neuron_rules_devices", "log_partition", "Devices that the evaluator knows."),
+    gauge("urban_neuron_rules_series", "log_partition", "Series, one a device and metric."),
+    gauge(
+        "urban_neuron_rules_states",
+        "log_partition",
+        "Rules pending, firing or clearing, each on a device.",
+    ),
+    gauge(
         "urban_neuron_rules_outdated",
         "",
         "1 while the files stand for an older rule set than the one in force.",
@@ -220,6 +294,11 @@ pub const METRICS: &[Metric] = &[
         "urban_neuron_shadow_alerts_total",
         "event, severity",
         "Alert events of shadow rules, said on alerts.shadow.v1 only.",
+    ),
+    counter(
+        "urban_neuron_alert_commands_total",
+        "outcome",
+        "People's commands on alerts, by what became of them: done, repeat, passed_on to their log partition, refused.",
     ),
     histogram(
         "urban_neuron_sensor_to_alert_seconds",

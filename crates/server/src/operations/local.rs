@@ -9,7 +9,9 @@ use model::Alert;
 use parking_lot::Mutex;
 use tracing::warn;
 
+use super::commanding;
 use super::{LogDescription, OperationError, Operations, PartitionOffsets, TopicScan, scan};
+use crate::alert_command::CommandDraft;
 use crate::dead_letters::{self, DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
 use crate::decoders::Decoders;
 
@@ -57,6 +59,10 @@ impl<L: Log> Operations for LocalOperations<L> {
             })?;
         }
         Ok(events)
+    }
+
+    fn command(&self, draft: CommandDraft) -> Result<Alert, OperationError> {
+        commanding::command(&self.log, draft)
     }
 
     fn watch(&self, each: &mut dyn FnMut(Option<Alert>) -> ControlFlow<()>) -> Result<(), OperationError> {
@@ -116,7 +122,7 @@ impl<L: Log> Operations for LocalOperations<L> {
 }
 
 /// The alert in a record; `None` for a tombstone, and for what no version of ours wrote.
-fn parse(topic: Topic, partition: u32, record: &model::Record<'_>) -> Option<Alert> {
+pub(super) fn parse(topic: Topic, partition: u32, record: &model::Record<'_>) -> Option<Alert> {
     if record.is_tombstone {
         return None;
     }

@@ -10,13 +10,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{LogDescription, OperationError, Operations};
+use crate::alert_command::CommandDraft;
 use crate::config::{AdminSection, Secret};
 use crate::dead_letters::{DeadLetterFilter, DeadLetterSummary, DeadLetterView, RedriveOutcome};
 use crate::health::Role;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Of a whole answer; listing a long topic takes its time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A listing of many alerts or dead letters is large, but not endless.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
@@ -41,8 +42,8 @@ impl About {
 
 /// A service that answers.
 pub struct RemoteOperations {
-    base: String,
-    agent: ureq::Agent,
+    pub(super) base: String,
+    pub(super) agent: ureq::Agent,
     token: Option<Secret>,
 }
 
@@ -52,6 +53,12 @@ impl RemoteOperations {
         let mut remotes =
             admin.listen.addresses.iter().map(|address| Self::at(*address, admin.token.clone()));
         remotes.find(|remote| remote.get::<About>("/v1/about").is_ok_and(|about| about.log_id == log_id))
+    }
+
+    /// Whether the service has this role.
+    pub fn has_role(&self, role: Role) -> bool {
+        let about = self.get::<About>("/v1/about");
+        about.is_ok_and(|about| about.roles.iter().any(|has| has == role.name()))
     }
 
     /// The service at `address`.
@@ -64,20 +71,20 @@ impl RemoteOperations {
         RemoteOperations { base: format!("http://{}", reachable(address)), agent: config.into(), token }
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, OperationError> {
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, OperationError> {
         let request = self.agent.get(format!("{}{path}", self.base));
         let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
         self.answer(self.authorized(request).call())
     }
 
-    fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+    pub(super) fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
         match &self.token {
             Some(token) => request.header("Authorization", format!("Bearer {}", token.reveal())),
             None => request,
         }
     }
 
-    fn answer<T: DeserializeOwned>(
+    pub(super) fn answer<T: DeserializeOwned>(
         &self,
         response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, OperationError> {
@@ -88,11 +95,15 @@ impl RemoteOperations {
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.failed(&error));
         }
-        let words = serde_json::from_slice::<ErrorAnswer>(&body)
-            .map_or_else(|_| String::from_utf8_lossy(&body).into_owned(), |error| error.error);
+        let ErrorAnswer { error: words, diagnostics } = serde_json::from_slice(&body).unwrap_or_else(|_| {
+            let error = String::from_utf8_lossy(&body).into_owned();
+            ErrorAnswer { error, diagnostics: Vec::new() }
+        });
         Err(match status.as_u16() {
+            400 => OperationError::Malformed(words),
             404 => OperationError::NotFound(words),
             409 => OperationError::Refused(words),
+            422 => OperationError::Invalid { words, diagnostics },
             _ => OperationError::Admin(format!("{}: {status}: {words}", self.base)),
         })
     }
@@ -106,6 +117,9 @@ impl RemoteOperations {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorAnswer {
     pub error: String,
+    /// What is wrong with rule files that were given, in the order of files and places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<rules::Diagnostic>,
 }
 
 /// A listener on every address is reached over loopback.
@@ -127,6 +141,17 @@ impl Operations for RemoteOperations {
 
     fn alert_events(&self, alert_id: &str) -> Result<Vec<Alert>, OperationError> {
         self.get(&format!("/v1/alerts/{alert_id}"))
+    }
+
+    fn command(&self, draft: CommandDraft) -> Result<Alert, OperationError> {
+        let missing = |field: &str| OperationError::Malformed(format!("{field}: is missing"));
+        let alert_id = draft.alert_id.as_deref().ok_or_else(|| missing("alert_id"))?;
+        let kind = draft.command.ok_or_else(|| missing("command"))?;
+        let request = self.agent.post(format!("{}/v1/alerts/{alert_id}/{}", self.base, kind.name()));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let body = serde_json::to_vec(&draft).map_err(|error| self.failed(&error))?;
+        let request = self.authorized(request).header("Content-Type", "application/json");
+        self.answer(request.send(&body))
     }
 
     fn watch(&self, each: &mut dyn FnMut(Option<Alert>) -> ControlFlow<()>) -> Result<(), OperationError> {

@@ -1,11 +1,12 @@
 //! The gateway role: adapters in front of the intake, heartbeats, and alerts for MQTT subscribers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gateway::alert_publisher::AlertPublisher;
+use gateway::coap_server::CoapServer;
 use gateway::mqtt_endpoint::{AllowAnyone, Authenticator, EndpointAddresses, MqttEndpoint};
 use gateway::mqtt_subscriber::MqttSubscriber;
 use log::Log;
@@ -13,6 +14,7 @@ use log::Log;
 use super::shared::{Shared, Worker};
 use crate::alert_follower::{self, Ends};
 use crate::config::Config;
+use crate::conservation::Account;
 use crate::decoders::Decoders;
 use crate::engine_configs;
 use crate::health::Role;
@@ -29,11 +31,14 @@ use crate::tls_watch;
 pub(super) struct Gateway {
     endpoint: Option<MqttEndpoint>,
     subscribers: Vec<MqttSubscriber>,
+    coap: Option<CoapServer>,
     alert_publisher: Option<AlertPublisher>,
     /// What follows the files of users and certificates.
     watches: Vec<Worker>,
     /// Refused by the endpoint and in the books already.
     refused: AtomicU64,
+    /// The same of the CoAP server.
+    refused_by_coap: AtomicU64,
 }
 
 /// The threads beside the adapters.
@@ -68,8 +73,10 @@ impl Gateway {
         parts: &Shared,
         decoders: &Decoders,
     ) -> anyhow::Result<Self> {
-        let source =
-            |account| PipelineSource::new(log.clone(), account, decoders.clone(), parts.clock.clone());
+        let source = |account| {
+            let (clock, alerts) = (parts.clock.clone(), parts.stream.clone());
+            PipelineSource::new(log.clone(), account, decoders.clone(), clock, alerts)
+        };
         let mut gateway = Gateway::default();
         if engine_configs::has_endpoint(config) {
             let gatekeeper = gatekeeper(config)?;
@@ -81,19 +88,7 @@ impl Gateway {
                 sessions::read(log).context("reading the MQTT sessions")?,
             );
             let endpoint = endpoint.context("mqtt.endpoint")?;
-            if let (Some(gatekeeper), Some(path)) = (gatekeeper, &config.mqtt_endpoint.credentials_path) {
-                let (path, connections) = (path.clone(), endpoint.connections_waker());
-                gateway.watches.push(parts.spawn("users watch", Role::Gateway, move |stop| {
-                    users_watch::follow(&path, &gatekeeper, &connections, stop)
-                })?);
-            }
-            if let (Some(tls), Some(files)) = (endpoint.tls().cloned(), config.mqtt_endpoint.tls.clone()) {
-                gateway.watches.push(
-                    parts.spawn("tls watch", Role::Gateway, move |stop| {
-                        tls_watch::follow(&files, &tls, stop)
-                    })?,
-                );
-            }
+            gateway.watches = watches(config, parts, &endpoint, gatekeeper)?;
             gateway.endpoint = Some(endpoint);
         }
         for (at, section) in config.mqtt_subscribers.iter().enumerate() {
@@ -102,6 +97,10 @@ impl Gateway {
                 source(parts.subscriber_account.clone()),
             );
             gateway.subscribers.push(subscriber.with_context(|| format!("mqtt.subscriber[{at}]"))?);
+        }
+        if !config.coap.listen.is_off() {
+            let server = CoapServer::start(engine_configs::coap(config), source(parts.coap_account.clone()));
+            gateway.coap = Some(server.context("coap")?);
         }
         if let Some(section) = &config.alerts_mqtt {
             let publisher_config = engine_configs::alert_publisher(section, &parts.instance);
@@ -116,12 +115,14 @@ impl Gateway {
         self.endpoint.as_ref().map(|endpoint| endpoint.addresses().clone()).unwrap_or_default()
     }
 
-    /// Enters what the endpoint refused since the last call into the books.
+    /// Enters what the adapters refused since the last call into the books.
     pub fn account(&self, parts: &Shared) {
-        let Some(endpoint) = &self.endpoint else { return };
-        let refused = endpoint.counters().counts().refused;
-        let before = self.refused.fetch_max(refused, Ordering::Relaxed);
-        parts.endpoint_account.refuse(refused.saturating_sub(before));
+        if let Some(endpoint) = &self.endpoint {
+            enter_refused(&parts.endpoint_account, endpoint.counters().counts().refused, &self.refused);
+        }
+        if let Some(coap) = &self.coap {
+            enter_refused(&parts.coap_account, coap.counters().counts().refused, &self.refused_by_coap);
+        }
     }
 
     /// The publisher at a foreign broker, which outlives the adapters: what the rules still say goes there.
@@ -137,10 +138,18 @@ impl Gateway {
         if let Some(endpoint) = self.endpoint {
             endpoint.stop(deadline);
         }
+        if let Some(coap) = self.coap {
+            coap.stop(ends_at.saturating_duration_since(Instant::now()));
+        }
         for subscriber in self.subscribers {
             subscriber.stop(ends_at.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+fn enter_refused(account: &Account, refused: u64, entered: &AtomicU64) {
+    let before = entered.fetch_max(refused, Ordering::Relaxed);
+    account.refuse(refused.saturating_sub(before));
 }
 
 /// Who lets users in, where the config names a file of them.
@@ -150,6 +159,27 @@ fn gatekeeper(config: &Config) -> anyhow::Result<Option<Arc<Gatekeeper>>> {
     let users = user_file::read(path).context("mqtt.endpoint.credentials_path")?;
     let gatekeeper = Gatekeeper::start(users, engine_configs::gatekeeper(section));
     Ok(Some(Arc::new(gatekeeper.context("starting the threads that check passwords")?)))
+}
+
+/// What follows the files of users and certificates.
+fn watches(
+    config: &Config,
+    parts: &Shared,
+    endpoint: &MqttEndpoint,
+    gatekeeper: Option<Arc<Gatekeeper>>,
+) -> anyhow::Result<Vec<Worker>> {
+    let section = &config.mqtt_endpoint;
+    let mut watches = Vec::new();
+    if let (Some(gatekeeper), Some(path)) = (gatekeeper, section.credentials_path.clone()) {
+        let connections = endpoint.connections_waker();
+        let follow = move |stop: &AtomicBool| users_watch::follow(&path, &gatekeeper, &connections, stop);
+        watches.push(parts.spawn("users watch", Role::Gateway, follow)?);
+    }
+    if let (Some(tls), Some(files)) = (endpoint.tls().cloned(), section.tls.clone()) {
+        let follow = move |stop: &AtomicBool| tls_watch::follow(&files, &tls, stop);
+        watches.push(parts.spawn("tls watch", Role::Gateway, follow)?);
+    }
+    Ok(watches)
 }
 
 fn authenticator(gatekeeper: Option<&Arc<Gatekeeper>>) -> Arc<dyn Authenticator> {

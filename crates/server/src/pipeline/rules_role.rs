@@ -11,10 +11,17 @@ use crate::metric_catalog;
 use crate::registry_files::RegistryFiles;
 use crate::rule_files::RuleFiles;
 use crate::rule_loader::RuleLoader;
+use crate::rule_operations::{LocalRules, RuleFolder};
+use crate::rule_questions::{AskedRules, RuleQuestions};
 use crate::rules_worker::{RulesWorker, RulesWorkerConfig, RulesWorkerParts};
 use crate::state_store::StateStore;
 
-pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow::Result<Worker> {
+pub(super) fn start<L: Log>(
+    log: &L,
+    config: &Config,
+    parts: &Shared,
+    asked: AskedRules,
+) -> anyhow::Result<Worker> {
     let worker_config = RulesWorkerConfig {
         tenant: config.tenant.clone(),
         lake_root: config.lake.root.clone(),
@@ -43,6 +50,26 @@ pub(super) fn start<L: Log>(log: &L, config: &Config, parts: &Shared) -> anyhow:
     );
     let log = log.clone();
     parts.spawn("rules worker", Role::Rules, move |stop| {
-        RulesWorker::new(log, worker_parts, worker_config, loader)?.run(stop)
+        RulesWorker::new(log, worker_parts, worker_config, loader)?.answering(asked).run(stop)
     })
+}
+
+/// Who answers what people ask of the rules; without `questions` from what a worker left.
+///
+/// # Errors
+/// The metric catalog does not load.
+pub fn operations<L: Log>(
+    log: &L,
+    config: &Config,
+    questions: Option<RuleQuestions>,
+) -> anyhow::Result<LocalRules<L>> {
+    let folder = RuleFolder {
+        paths: config.rules.paths.clone(),
+        registry_path: config.registry.path.clone(),
+        catalog: metric_catalog::load(config)?,
+        time_zone: config.time_zone.clone(),
+        one_at_a_time: Default::default(),
+    };
+    let (lake_root, tenant) = (config.lake.root.clone(), config.tenant.clone());
+    Ok(LocalRules { log: log.clone(), questions, folder, lake_root, tenant })
 }

@@ -7,12 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where a service is to run and how; survives its restarts.
 pub struct Deployment {
     pub directory: PathBuf,
     pub mqtt: SocketAddr,
     pub admin: SocketAddr,
+    pub coap: SocketAddr,
     /// What the process does, where that is not everything.
     pub roles: Option<String>,
     /// The program that starts the binary, with its arguments; none by default.
@@ -31,20 +33,27 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// The same for datagrams.
+pub fn free_udp_address() -> SocketAddr {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 impl Deployment {
     pub fn new(directory: &Path) -> Self {
-        let (mqtt, admin) = (free_address(), free_address());
+        let (mqtt, admin, coap) = (free_address(), free_address(), free_udp_address());
         let settings = [
             format!("data_dir={}", directory.join("data").display()),
             format!("lake.root={}", directory.join("lake").display()),
             format!("mqtt.endpoint.listen={mqtt}"),
             "mqtt.endpoint.listen_websocket=\"\"".to_owned(),
+            format!("coap.listen={coap}"),
             format!("admin.listen={admin}"),
         ];
         Deployment {
             directory: directory.to_owned(),
             mqtt,
             admin,
+            coap,
             roles: None,
             launcher: Vec::new(),
             settings: settings.into(),
@@ -111,9 +120,21 @@ impl Deployment {
 
     /// Status and body of an admin page; nothing while nobody answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// Status and body of the answer to a JSON body; nothing while nobody answers.
+    pub fn post(&self, path: &str, body: &str) -> Option<(u16, String)> {
+        let length = body.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn ask(&self, request: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(1)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        stream.set_read_timeout(Some(ANSWER_PATIENCE)).ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.split(' ').nth(1)?.parse().ok()?;

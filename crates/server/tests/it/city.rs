@@ -1,7 +1,8 @@
 //! The city: the same binary over a real Apache Kafka, in one process and as roles in several.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::binary::Deployment;
@@ -108,4 +109,72 @@ fn roles_in_several_processes_are_one_service() {
     running.into_iter().for_each(crate::binary::Service::stop);
     oracle.check_rows(&lake, &devices, 60);
     oracle.check_alerts(&alerts_said(&broker), &devices, 60);
+}
+
+/// A command as any Kafka producer writes it.
+fn produce_command(broker: &KafkaBroker, partition: u32, json: &str) {
+    let mut kcat = Command::new("kcat")
+        .args([
+            "-P",
+            "-b",
+            &broker.plain,
+            "-t",
+            "urban-neuron.alerts.commands.v1",
+            "-p",
+            &partition.to_string(),
+        ])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("kcat is installed");
+    kcat.stdin.take().unwrap().write_all(json.as_bytes()).unwrap();
+    assert!(kcat.wait().unwrap().success());
+}
+
+#[test]
+fn people_command_by_kafka_and_by_the_command_line() {
+    let broker = KafkaBroker::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let deployment = deployment(directory.path(), &broker, &directory.path().join("lake"));
+    let (oracle, device) = (Oracle::new(), "m-1".to_owned());
+    // The rules are in the log before the first message.
+    deployment.start(&[]).stop();
+    let service = deployment.start(&[]);
+    let devices = [device];
+    let mut sending = clients(&deployment, &devices);
+    publish(&oracle, &mut sending, &devices, 0..5);
+    finish(sending, 5);
+    let firing = || -> Vec<model::Alert> {
+        let (_, body) = deployment.get("/v1/alerts").unwrap();
+        serde_json::from_str(&body).unwrap()
+    };
+    eventually_within(GROUP_PATIENCE, "it fires", || firing().len() == 1);
+    let alert = firing().remove(0);
+    let (id, home) = (&alert.alert_id, alert.evidence[0].log_partition);
+    produce_command(&broker, home, &format!(r#"{{"alert_id":"{id}","command":"acknowledge","by":"li"}}"#));
+    // To another partition than the alert's: it is passed on.
+    produce_command(
+        &broker,
+        (home + 1) % 4,
+        &format!(r#"{{"alert_id":"{id}","command":"comment","by":"wang","text":"pump 2"}}"#),
+    );
+    eventually_within(GROUP_PATIENCE, "both are done", || firing()[0].people.len() == 2);
+    produce_command(&broker, home, r#"{"command":"acknowledge"}"#);
+    produce_command(
+        &broker,
+        0,
+        &format!(r#"{{"alert_id":"{}","command":"acknowledge","by":"li"}}"#, "0".repeat(32)),
+    );
+    eventually_within(GROUP_PATIENCE, "both are refused", || {
+        let (_, letters) = deployment.get("/v1/dead-letters").unwrap();
+        letters.contains("malformed_command") && letters.contains("alert_not_firing")
+    });
+    let silence = ["--by", "zhao", "--for", "1h", "--id", "s-1", id];
+    let ran = deployment.command("alerts silence").args(silence).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let event: model::Alert = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((event.silenced_by.as_deref(), event.ce_id()), (Some("zhao"), format!("{id}/s-1")));
+    service.stop();
+    let said: Vec<_> = alerts_said(&broker).iter().map(|event| event.event.name()).collect();
+    let who = event.people.iter().map(|said| said.by.as_str()).collect::<Vec<_>>();
+    assert_eq!((said.len(), who.len(), who[2]), (4, 3, "zhao"), "{said:?}");
 }

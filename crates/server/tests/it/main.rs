@@ -4,6 +4,7 @@
 
 mod binary;
 mod city;
+mod coap;
 mod crash;
 mod disk_full;
 mod drain;
@@ -13,6 +14,7 @@ mod identities;
 mod kafka_broker;
 mod lake_rows;
 mod oracle;
+mod people;
 mod readers;
 mod registry;
 mod shadow;

@@ -1,72 +1,20 @@
 //! A backtest over the lake of a pipeline that ran is what that pipeline said live.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::Command;
 
-use log::embedded::EmbeddedLog;
-use log::{Log, Topic};
 use model::{Alert, AlertEvent};
 use urban_neuron_server::backtest::{BacktestLake, BacktestRules, BacktestSpan, backtest};
-use urban_neuron_server::config::{Config, Sources};
-use urban_neuron_server::engine_configs;
 use urban_neuron_server::explanation::{Verdict, explain};
-use urban_neuron_server::operations::{TopicScan, scan};
 use urban_neuron_server::rule_sets::RuleSets;
 use urban_neuron_server::state_store::StateStore;
 
-/// Loud enough that seconds of a small city raise and resolve.
-const RULES: &str = r#"
-[[rule]]
-id = "level"
-title = "any level"
-when = "water_level > 0 m"
-severity = "info"
-
-[[rule]]
-id = "speed"
-title = "a speed that goes up and down"
-when = "vehicle_speed < 40 km/h"
-severity = "warning"
-
-[[rule]]
-id = "air"
-title = "air that was bad for a while"
-when = "co2 > 500 ppm or pm2_5 > 20 ug/m3"
-for = "1s"
-severity = "critical"
-"#;
+use crate::demo::{self, all_events, urban_neuron, without_clock};
 
 /// Of the log, by default.
 const PARTITIONS: u32 = 8;
 
 fn lake_of(root: &Path) -> BacktestLake<'_> {
     BacktestLake { root, tenant: "default", partitions: PARTITIONS }
-}
-
-fn urban_neuron(args: &[&str]) -> String {
-    let ran = Command::new(env!("CARGO_BIN_EXE_urban-neuron")).args(args).env_clear().output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(ran.status.success(), "{args:?}: {}{}", text(&ran.stdout), text(&ran.stderr));
-    text(&ran.stdout)
-}
-
-/// Every event of the log.
-fn all_events(data_dir: &Path) -> Vec<Alert> {
-    let settings = vec![format!("data_dir={:?}", data_dir.display().to_string())];
-    let config = Config::load(&Sources { settings, ..Sources::default() }).unwrap();
-    let log = EmbeddedLog::open(engine_configs::embedded(&config, |error| panic!("{error}"))).unwrap();
-    let mut alerts: Vec<Alert> = Vec::new();
-    for partition in 0..log.partitions() {
-        scan(&log, &TopicScan::all(Topic::Alerts, partition), |record| {
-            alerts.push(serde_json::from_slice(record.value).unwrap());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    }
-    alerts
 }
 
 fn events_of(data_dir: &Path, alert_id: &str) -> Vec<Alert> {
@@ -81,29 +29,26 @@ fn said_live(data_dir: &Path) -> Vec<Alert> {
         let at = alert.resolved_at.clone().unwrap_or_else(|| alert.raised_at.clone());
         (at, alert.rule_id.clone(), alert.device_id.clone(), alert.event.name())
     });
-    without_clock(alerts)
+    without_clocks(alerts)
 }
 
-fn without_clock(alerts: Vec<Alert>) -> Vec<Alert> {
-    alerts.into_iter().map(|alert| Alert { said_at: String::new(), ..alert }).collect()
+fn without_clocks(alerts: Vec<Alert>) -> Vec<Alert> {
+    alerts.into_iter().map(without_clock).collect()
 }
 
 #[test]
 fn a_backtest_says_what_was_said_live() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("demo");
-    let rules = data_dir.join("rules/demo.toml");
-    std::fs::create_dir_all(rules.parent().unwrap()).unwrap();
-    std::fs::write(&rules, RULES).unwrap();
-    let (data, rules) = (data_dir.display().to_string(), rules.display().to_string());
-    urban_neuron(&["demo", "--for", "6s", "--devices", "140", "--data-dir", &data]);
+    let rules = demo::run(&data_dir);
+    let data = data_dir.display().to_string();
     let live = said_live(&data_dir);
     assert!(live.iter().any(|alert| alert.event == AlertEvent::Raised), "a city this loud says something");
 
     let lake = data_dir.join("lake");
     let in_force = BacktestRules::Live(RuleSets::new(StateStore::new(&lake)));
     let again = backtest(lake_of(&lake), &in_force, &BacktestSpan::default(), &mut |_| {}).unwrap();
-    assert_eq!(without_clock(again.alerts), live);
+    assert_eq!(without_clocks(again.alerts), live);
 
     let raise = live.iter().find(|alert| alert.event == AlertEvent::Raised).unwrap();
     let explained =
@@ -121,7 +66,7 @@ fn a_backtest_says_what_was_said_live() {
     let of_one = BacktestSpan { device: Some(device.clone()), ..BacktestSpan::default() };
     let of_one = backtest(lake_of(&lake), &in_force, &of_one, &mut |_| {}).unwrap();
     let expected: Vec<Alert> = live.iter().filter(|alert| alert.device_id == device).cloned().collect();
-    assert_eq!(without_clock(of_one.alerts), expected);
+    assert_eq!(without_clocks(of_one.alerts), expected);
 
     let lines =
         urban_neuron(&["rules", "backtest", "--rules", &rules, "--data-dir", &data, "--format", "json"]);
