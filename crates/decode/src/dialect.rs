@@ -56,6 +56,19 @@ pub(crate) const DIALECTS: &[&Dialect] = &[
     &dialects::senml_cbor::DIALECT,
     &dialects::envelope::DIALECT,
     &dialects::status::DIALECT,
+    &dialects::chirpstack_json::DIALECT,
+    &dialects::chirpstack_protobuf::DIALECT,
+    &dialects::chirpstack_v3::DIALECT,
+    &dialects::tts::DIALECT,
+    &dialects::zigbee2mqtt::DIALECT,
+    &dialects::tasmota::DIALECT,
+    &dialects::thingsboard::DIALECT,
+    &dialects::iotda_device::DIALECT,
+    &dialects::alink::DIALECT,
+    &dialects::onenet_device::DIALECT,
+    &dialects::homie::DIALECT,
+    &dialects::sparkplug::DIALECT,
+    &dialects::hj212::DIALECT,
 ];
 
 /// A dialect by its name.

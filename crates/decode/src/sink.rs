@@ -14,6 +14,7 @@ use crate::encode::{self, Head, SourceHead};
 use crate::known_devices::{KnownDevices, Strangers};
 use crate::local_zone::LocalZone;
 use crate::normalize::{Times, normalize};
+use crate::sparkplug_sessions::SparkplugSessions;
 
 /// Readings of one message at most.
 pub const READINGS_MAX: usize = 4_096;
@@ -35,6 +36,7 @@ pub(crate) struct Buffers {
     pub readings: Vec<DraftReading<'static>>,
     pub devices: Arc<KnownDevices>,
     pub time_zone: LocalZone,
+    pub sparkplug: SparkplugSessions,
 }
 
 /// Where one child stands in the buffers.
@@ -114,6 +116,15 @@ impl<'s> Sink<'s> {
             self.buffers.rejected.push((index, rejection));
         }
         Ok(())
+    }
+
+    pub(crate) fn sparkplug(&mut self) -> &mut SparkplugSessions {
+        &mut self.buffers.sparkplug
+    }
+
+    /// Not even a refused child has come.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.index == 0
     }
 
     fn next_index(&mut self) -> Result<u32, Rejection> {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use model::ValueView;
 
-use crate::compiled::PlanId;
 use crate::condition::Value;
 use crate::devices::{DeviceAttributes, DeviceId, SeriesId};
 use crate::evaluator::Core;
 use crate::matching::ProfileId;
 use crate::metrics::Metrics;
+use crate::plan::PlanId;
 use crate::reading::PlacedReading;
 use crate::series::{Kept, KeptView, View};
 use crate::taking::{Group, Taken, TakenValue};
@@ -47,14 +47,17 @@ impl Core {
     /// Decides by view whether a reading is late, else makes its time the newest.
     fn move_newest(&mut self, taken: &mut Taken) {
         let entry = &mut self.entries[taken.series as usize];
-        let any_newest_us = self.any_ahead_us.get(&taken.series).copied().unwrap_or(entry.newest_us);
+        let ahead_us = self.any_ahead_us.get(&taken.series).copied();
+        let any_newest_us = ahead_us.unwrap_or(entry.newest_us);
         let in_good = taken.is_good && taken.observed_at_us >= entry.newest_us;
         let in_any = taken.observed_at_us >= any_newest_us;
         if in_good {
             entry.newest_us = taken.observed_at_us;
         }
         if in_any && taken.is_good {
-            self.any_ahead_us.remove(&taken.series);
+            if ahead_us.is_some() {
+                self.any_ahead_us.remove(&taken.series);
+            }
         } else if in_any && taken.observed_at_us > entry.newest_us {
             self.any_ahead_us.insert(taken.series, taken.observed_at_us);
         }

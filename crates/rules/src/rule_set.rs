@@ -2,11 +2,13 @@
 //! registry that may have changed since.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::known_registry::KnownRegistry;
+use crate::prepared::PreparedRules;
 use crate::rule::{Rule, hex};
 
 /// Format of [`RuleSet::bytes`].
@@ -15,13 +17,21 @@ pub const RULE_SET_FORMAT: u32 = 2;
 const RULE_SET_FORMAT_OLDEST: u32 = 1;
 
 /// Rules in the order of their ids, and the units that they count on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    prepared: Arc<PreparedRules>,
     units: BTreeMap<String, String>,
     registry: KnownRegistry,
     bytes: Vec<u8>,
     digest: String,
+}
+
+/// Equal bytes are equal rules, units and registries.
+impl PartialEq for RuleSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
 }
 
 /// The bytes are no rule set of this version.
@@ -73,7 +83,8 @@ impl RuleSet {
         rules.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let written = Written { format: RULE_SET_FORMAT, units: &units, rules: &rules, registry: &registry };
         let bytes = serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot");
-        RuleSet { digest: digest_of(&bytes), rules, units, registry, bytes }
+        let prepared = Arc::new(PreparedRules::new(&rules, &registry));
+        RuleSet { digest: digest_of(&bytes), rules, prepared, units, registry, bytes }
     }
 
     /// In the order of their ids.
@@ -92,6 +103,10 @@ impl RuleSet {
     /// The unit without which a reading of this metric is not in place.
     pub fn unit(&self, metric: &str) -> Option<&str> {
         self.units.get(metric).map(String::as_str)
+    }
+
+    pub(crate) fn prepared(&self) -> &Arc<PreparedRules> {
+        &self.prepared
     }
 
     pub(crate) fn registry(&self) -> &KnownRegistry {
@@ -123,7 +138,8 @@ impl RuleSet {
         if let Some(rule) = rules.iter().find(|rule| !rule.meaning.is_consistent()) {
             return Err(RuleSetError::Inconsistent { id: rule.id.clone() });
         }
-        Ok(RuleSet { rules, units, registry, bytes: bytes.to_vec(), digest: digest_of(bytes) })
+        let prepared = Arc::new(PreparedRules::new(&rules, &registry));
+        Ok(RuleSet { rules, prepared, units, registry, bytes: bytes.to_vec(), digest: digest_of(bytes) })
     }
 }
 

@@ -3,8 +3,8 @@
 //! The quiet interval: the numbers for which no rule changes state, whatever the number of rules. A reading inside it,
 //! not older than the last and before anything is due, changes nothing but the newest time.
 
-use crate::compiled::PlanId;
 use crate::devices::DeviceId;
+use crate::plan::PlanId;
 use crate::reading::{MetricId, PlacedReading};
 use crate::states::StateId;
 use crate::windows::WindowReadings;

@@ -192,6 +192,7 @@ impl Evaluator {
                 return Err(Broken);
             };
             self.core.dead_men.add(key, watch, span_us);
+            self.core.dead_men.add_stray(key.1);
             if let Some(episode) = reader.option(|reader| self.read_episode(reader))? {
                 self.core.silences.insert(key, episode);
             }

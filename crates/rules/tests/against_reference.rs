@@ -27,8 +27,9 @@ fn comparison() -> impl Strategy<Value = Condition> {
 }
 
 fn window() -> impl Strategy<Value = Condition> {
-    let function =
-        proptest::sample::select(vec!["avg", "min", "max", "sum", "count", "delta", "rate", "increase"]);
+    let function = proptest::sample::select(vec![
+        "avg", "min", "max", "sum", "count", "stddev", "delta", "rate", "increase",
+    ]);
     let symbol = proptest::sample::select(vec![">", ">=", "<", "="]);
     let span_s = proptest::sample::select(vec![2, 5, 20, 90]);
     (function, metric(), span_s, symbol, 0..5_i32).prop_map(|(function, metric, span_s, symbol, limit)| {

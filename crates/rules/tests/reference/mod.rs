@@ -195,6 +195,12 @@ fn window(function: &str, readings: &[(i64, Value)]) -> Option<f64> {
     match function {
         "sum" => Some(sum),
         "avg" => first.map(|_| sum / numbers.len() as f64),
+        // Of halves below 6 every product here is exact.
+        "stddev" if !numbers.is_empty() => {
+            let (n, squares) =
+                (numbers.len() as f64, numbers.iter().map(|number| number * number).sum::<f64>());
+            Some(((n * squares - sum * sum) / (n * n)).sqrt())
+        }
         "min" => numbers.iter().copied().reduce(f64::min),
         "max" => numbers.iter().copied().reduce(f64::max),
         "delta" if numbers.len() > 1 => Some(last? - first?),
