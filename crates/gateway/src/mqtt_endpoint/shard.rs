@@ -123,7 +123,10 @@ impl<S: IntakeSource> Shard<S> {
         let intake = intake.as_mut().ok_or(NotPushed::LogFailed)?;
         match identity.devices() {
             _ if identity.is_revoked() => return Err(NotPushed::NotAuthorized { device_id: None }),
-            DeviceRights::All => intake.push(message),
+            DeviceRights::All => {
+                // MQTT acknowledges what is in the log, also as a dead letter.
+                intake.push(message);
+            }
             DeviceRights::Some(rights) => {
                 let not_authorized =
                     |foreign: NotItsDevice| NotPushed::NotAuthorized { device_id: Some(foreign.device_id) };
