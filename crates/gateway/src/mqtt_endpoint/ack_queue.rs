@@ -126,24 +126,39 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Against a list of (flush, packet id), released one by one.
+        /// Against a list of (flush, packet id, whether it refuses), released one by one.
         #[test]
-        fn leaves_as_a_prefix_in_order(steps in prop::collection::vec((0u64..3, 1u16.., 0u64..12), 0..60)) {
-            let (mut queue, mut list) = (AckQueue::default(), VecDeque::new());
+        fn leaves_as_a_prefix_in_order(steps in prop::collection::vec((0u64..3, 1u16.., 0u64..12, any::<bool>()), 0..60)) {
+            let (mut queue, mut list) = (AckQueue::default(), VecDeque::<(u64, u16, bool)>::new());
             let mut flush = 0;
-            for (advance, packet_id, durable) in steps {
+            for (advance, packet_id, durable, refuses) in steps {
                 flush += advance;
-                queue.push(PUBACK, packet_id, flush, Instant::now());
-                list.push_back((flush, packet_id));
                 let (mut out, mut expected) = (Vec::new(), Vec::new());
+                if refuses {
+                    queue.refuse(PUBACK, packet_id, ReasonCode::NOT_AUTHORIZED, Instant::now(), &mut out);
+                    match list.back() {
+                        Some((last, ..)) => list.push_back((*last, packet_id, true)),
+                        None => expected.extend(encode::refusal(PUBACK, packet_id, ReasonCode::NOT_AUTHORIZED)),
+                    }
+                } else {
+                    queue.push(PUBACK, packet_id, flush, Instant::now());
+                    list.push_back((flush, packet_id, false));
+                }
+                let mut taken = 0;
                 let count = queue.release(|flush| flush < durable, &mut out, |_| ());
-                while let Some((_, id)) = list.pop_front_if(|(flush, _)| *flush < durable) {
-                    expected.extend(encode::ack(PUBACK, id));
+                while let Some((_, id, refused)) = list.pop_front_if(|(flush, ..)| *flush < durable) {
+                    if refused {
+                        expected.extend(encode::refusal(PUBACK, id, ReasonCode::NOT_AUTHORIZED));
+                    } else {
+                        expected.extend(encode::ack(PUBACK, id));
+                        taken += 1;
+                    }
                 }
                 prop_assert_eq!(&out, &expected);
-                prop_assert_eq!(count * 4, out.len());
+                prop_assert_eq!(count, taken);
+                prop_assert_eq!(queue.taken(), list.iter().filter(|(.., refused)| !refused).count());
                 prop_assert_eq!(queue.len(), list.len());
-                prop_assert_eq!(queue.last_flush(), list.back().map(|(flush, _)| *flush));
+                prop_assert_eq!(queue.last_flush(), list.back().map(|(flush, ..)| *flush));
             }
         }
     }

@@ -275,7 +275,7 @@ async fn claim<S: IntakeSource>(
     let (registry, user) = (&shard.common.registry, session.identity.name());
     loop {
         match registry.claim(&session.client_id, user, mailbox, session.is_persistent()) {
-            Claim::Granted(kept) => return Ok(kept),
+            Claim::Granted(kept) => return Ok(kept.map(|kept| *kept)),
             Claim::Full => return Err((ReasonCode::QUOTA_EXCEEDED, "the server keeps no more sessions")),
             Claim::Foreign => {
                 let what = "another user is connected with this client identifier";

@@ -155,7 +155,14 @@ fn enter_refused(account: &Account, refused: u64, entered: &AtomicU64) {
 /// Who lets users in, where the config names a file of them.
 fn gatekeeper(config: &Config) -> anyhow::Result<Option<Arc<Gatekeeper>>> {
     let section = &config.mqtt_endpoint;
-    let Some(path) = &section.credentials_path else { return Ok(None) };
+    let Some(path) = &section.credentials_path else {
+        if section.allow_anonymous {
+            tracing::warn!(
+                "mqtt.endpoint.allow_anonymous: whoever reaches a listener may publish for every device"
+            );
+        }
+        return Ok(None);
+    };
     let users = user_file::read(path).context("mqtt.endpoint.credentials_path")?;
     let gatekeeper = Gatekeeper::start(users, engine_configs::gatekeeper(section));
     Ok(Some(Arc::new(gatekeeper.context("starting the threads that check passwords")?)))

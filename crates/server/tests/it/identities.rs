@@ -90,7 +90,8 @@ fn a_user_speaks_for_its_own_devices_until_it_is_revoked() {
     let directory = tempfile::tempdir().unwrap();
     let gateway = format!("[users.gw-1]\npassword = \"{}\"\ngateway_id = \"gw-1\"\n", hash(SECRET));
     let reader = format!("[users.wall]\npassword = \"{}\"\nrole = \"reader\"\n", hash("wall"));
-    let deployment = deployment(directory.path(), &format!("{gateway}{reader}"));
+    let operator = format!("[users.duty]\npassword = \"{}\"\nrole = \"operator\"\n", hash("duty"));
+    let deployment = deployment(directory.path(), &format!("{gateway}{reader}{operator}"));
     let service = deployment.start(&[]);
     let port = deployment.mqtt.port();
     let publish = |device: &str, version: &str, user: &str, password: &str| {
@@ -112,6 +113,21 @@ fn a_user_speaks_for_its_own_devices_until_it_is_revoked() {
     assert_eq!(deployment.metric("urban_neuron_mqtt_endpoint_refused_messages_total"), 3.0);
     let (_, page) = deployment.get("/metrics").unwrap();
     assert!(page.contains(r#"urban_neuron_mqtt_endpoint_refused_messages_total{reason="not_authorized"} 3"#));
+
+    // Commands on alerts are the operator's; that none fires is found out behind the door.
+    let command = |user: &str, password: &str| {
+        let topic = format!("urban-neuron/v1/commands/alerts/{}", "0".repeat(32));
+        let message = r#"{"command":"acknowledge"}"#;
+        let who = ["-h", "127.0.0.1", "-V", "mqttv5", "-u", user, "-P", password, "-q", "1"];
+        let port = port.to_string();
+        let published =
+            Command::new("mosquitto_pub").args(who).args(["-p", &port, "-t", &topic, "-m", message]).output();
+        said(&published.unwrap())
+    };
+    assert!(command("gw-1", SECRET).contains("Not authorized"));
+    assert!(command("wall", "wall").contains("Not authorized"));
+    assert_eq!(command("duty", "duty"), "");
+    assert!(publish("m-1", "mqttv5", "duty", "duty").contains("Not authorized"));
 
     let forged = "x\n2026-01-01T00:00:00Z ERROR forged: all is lost\u{1b}[31m\u{202e}";
     let (client, mut connection) = connect(&deployment, forged, "gw-1", SECRET);
