@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use gateway::mqtt_endpoint::{AllowAnyone, EndpointConfig, MqttEndpoint};
 use gateway::{AlertBoard, Intake, IntakeError, IntakeSource, Ticket, Wake};
 use model::proto::Session;
-use model::{RawMessage, Reason};
+use model::{NotItsDevice, RawMessage, Reason, SomeDevices};
 
 const CONNECTIONS: usize = 20;
 /// Messages of one write; each connection has two such blocks in flight.
@@ -41,8 +41,13 @@ fn run_endpoint(duration: Duration, commit: Duration) -> Result<()> {
     let pushed = source.pushed.clone();
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     let config = EndpointConfig { threads: 1, listen, ..EndpointConfig::default() };
-    let endpoint =
-        MqttEndpoint::start(config, source, AlertBoard::default(), Arc::new(AllowAnyone), Vec::new())?;
+    let endpoint = MqttEndpoint::start(
+        config,
+        source,
+        AlertBoard::default(),
+        Arc::new(AllowAnyone::default()),
+        Vec::new(),
+    )?;
     let thread = task_named("mqtt-0")?;
     let stat = format!("/proc/self/task/{thread}/stat");
     let name =
@@ -274,6 +279,11 @@ impl Intake for CountingIntake {
         self.count += 1;
         self.bytes = self.bytes.wrapping_add(std::hint::black_box(message).payload.len());
         None
+    }
+
+    fn push_for(&mut self, message: &RawMessage<'_>, _: &SomeDevices) -> Result<(), NotItsDevice> {
+        self.push(message);
+        Ok(())
     }
 
     fn put_session(&mut self, _: &str, _: Option<&Session>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::catalog::Catalog;
 use model::event_id::EventIds;
 use model::proto::Kind;
-use model::{Position, RawMessage, Reason, Rejection};
+use model::{NotItsDevice, Position, RawMessage, Reason, Rejection, SomeDevices};
 
 use crate::dialect::{self, Certainty, DIALECTS, Dialect};
 use crate::draft::{Draft, DraftReading, DraftValue};
@@ -138,6 +138,31 @@ impl Decoder {
         }
     }
 
+    /// Decodes a message of somebody who may speak for these devices only.
+    ///
+    /// # Errors
+    /// A child of it is of another device: nothing of the message is used.
+    pub fn decode_for(
+        &mut self,
+        rights: &SomeDevices,
+        message: &RawMessage<'_>,
+    ) -> Result<Outcome<'_>, NotItsDevice> {
+        let Some(dialect) = dialect::recognize(message) else {
+            return Ok(Outcome::Rejected(unknown(message)));
+        };
+        let (decoded, foreign) = self.fill(dialect, message, None, Some(rights));
+        if let Some(foreign) = foreign {
+            return Err(foreign);
+        }
+        if decoded.is_err()
+            && let Some(device) = (dialect.device)(message.topic)
+        {
+            // What cannot be read speaks for the device of its topic; one day it may be read.
+            self.buffers.devices.check_rights(rights, device)?;
+        }
+        Ok(self.outcome(decoded))
+    }
+
     /// Decodes a message as a named dialect, whatever its topic.
     ///
     /// # Errors
@@ -191,19 +216,38 @@ impl Decoder {
         message: &RawMessage<'_>,
         redrive: Option<Redrive<'_>>,
     ) -> Outcome<'_> {
-        let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
+        let (decoded, _) = self.fill(dialect, message, redrive, None);
+        self.outcome(decoded)
+    }
+
+    /// Fills the buffers with the children of a message; says which of its devices the sender may not speak for.
+    fn fill(
+        &mut self,
+        dialect: &'static Dialect,
+        message: &RawMessage<'_>,
+        redrive: Option<Redrive<'_>>,
+        rights: Option<&SomeDevices>,
+    ) -> (Result<(), Rejection>, Option<NotItsDevice>) {
+        let mut sink = Sink::new(&mut self.buffers, dialect, redrive, rights);
         let mut decoded = (dialect.decode)(message, &mut sink);
         if decoded.is_ok() && sink.is_untouched() {
             decoded = Err(Rejection::new(Reason::NoReadings, "the message says nothing of any device"));
         }
+        let foreign = sink.into_foreign();
         if message.is_will
+            && foreign.is_none()
             && (decoded.is_err() || self.buffers.children.is_empty())
             && let Some(device) = (dialect.device)(message.topic)
         {
             // A will that says nothing readable still says that its device is gone.
-            let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
-            decoded = offline(message, device, &mut sink);
+            let mut sink = Sink::new(&mut self.buffers, dialect, redrive, rights);
+            let decoded = offline(message, device, &mut sink);
+            return (decoded, sink.into_foreign());
         }
+        (decoded, foreign)
+    }
+
+    fn outcome(&self, decoded: Result<(), Rejection>) -> Outcome<'_> {
         match decoded {
             Ok(()) => Outcome::Decoded(Decoded { buffers: &self.buffers }),
             Err(rejection) => Outcome::Rejected(rejection),

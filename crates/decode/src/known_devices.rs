@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use model::registry::{MetricMapping, RegisteredDevice, Registry};
+use model::{NotItsDevice, SomeDevices};
 
 use crate::local_zone::LocalZone;
 
@@ -93,6 +94,16 @@ impl KnownDevices {
         let metrics = known.model.map(|at| &self.models[at as usize]);
         let zone = known.zone.map(|at| &self.zones[at as usize]);
         Some(Known { id, device: &known.device, position: known.position, zone, metrics })
+    }
+
+    /// Whether somebody with these rights may speak for the device that a message names so.
+    pub(crate) fn check_rights(&self, rights: &SomeDevices, sent: &str) -> Result<(), NotItsDevice> {
+        let known = self.find(sent);
+        let device_id = known.map_or(sent, |known| known.id);
+        if rights.hold(device_id, known.map_or("", |known| &known.device.gateway_id)) {
+            return Ok(());
+        }
+        Err(NotItsDevice { device_id: device_id.into() })
     }
 
     pub(crate) fn strangers(&self) -> Strangers {

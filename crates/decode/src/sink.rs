@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::catalog::{self, Catalog};
 use model::event_id::{EventIds, Identity};
 use model::proto::{Flag, Kind, LocationOrigin};
-use model::{EventId, Position, RawMessage, Reason, Rejection};
+use model::{EventId, NotItsDevice, Position, RawMessage, Reason, Rejection, SomeDevices};
 
 use crate::dialect::Dialect;
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue, recycle};
@@ -60,6 +60,10 @@ pub(crate) struct Sink<'s> {
     buffers: &'s mut Buffers,
     dialect: &'static Dialect,
     redrive: Option<Redrive<'s>>,
+    /// Whom the sender may speak for, where that is not everybody.
+    rights: Option<&'s SomeDevices>,
+    /// The first device that it may not speak for.
+    foreign: Option<NotItsDevice>,
     index: u32,
 }
 
@@ -68,12 +72,18 @@ impl<'s> Sink<'s> {
         buffers: &'s mut Buffers,
         dialect: &'static Dialect,
         redrive: Option<Redrive<'s>>,
+        rights: Option<&'s SomeDevices>,
     ) -> Self {
         buffers.records.clear();
         buffers.device_ids.clear();
         buffers.children.clear();
         buffers.rejected.clear();
-        Sink { buffers, dialect, redrive, index: 0 }
+        Sink { buffers, dialect, redrive, rights, foreign: None, index: 0 }
+    }
+
+    /// The device that the sender may not speak for, where there was one.
+    pub(crate) fn into_foreign(self) -> Option<NotItsDevice> {
+        self.foreign
     }
 
     /// An empty list for the readings of the next child; [`Sink::accept`] takes its allocation back.
@@ -84,6 +94,11 @@ impl<'s> Sink<'s> {
     /// The next child, as the dialect found it.
     pub(crate) fn accept(&mut self, message: &RawMessage<'_>, draft: Draft<'_>) -> Result<(), Rejection> {
         let index = self.next_index()?;
+        if let Some(rights) = self.rights
+            && let Err(foreign) = self.buffers.devices.check_rights(rights, &draft.device_id)
+        {
+            self.foreign.get_or_insert(foreign);
+        }
         if self.is_wanted(index) {
             match check(&draft).and_then(|()| self.encode(message, &draft, index)) {
                 Ok(()) => {}

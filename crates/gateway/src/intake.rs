@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::proto::Session;
-use model::{RawMessage, Reason};
+use model::{NotItsDevice, RawMessage, Reason, SomeDevices};
 
 /// Counts what one intake was given: everything up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,12 @@ pub trait Intake: 'static {
     /// Takes one message: it becomes telemetry, dead letters or both. Never blocks and never refuses; where nothing of it
     /// became telemetry, says why, for transports that answer with a reason.
     fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason>;
+
+    /// Takes one message of somebody who may speak for some devices only.
+    ///
+    /// # Errors
+    /// It speaks for another device: nothing of it is taken.
+    fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice>;
 
     /// Says that a persistent session exists (`Some`) or no longer does (`None`), durable with the next ticket.
     fn put_session(&mut self, client_id: &str, session: Option<&Session>);

@@ -14,7 +14,9 @@
 //! do; wills whose delay runs are lost when the process ends; no will is published when the server itself goes.
 
 mod ack_queue;
+mod audit;
 mod authenticator;
+mod certificate_names;
 mod config;
 mod connection;
 mod counters;
@@ -23,6 +25,7 @@ mod end;
 mod farewell;
 mod flushes;
 mod handshake;
+mod identity;
 mod janitor;
 mod listener;
 mod mailbox;
@@ -46,16 +49,17 @@ use std::time::Duration;
 use model::proto::Session;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
-pub use authenticator::{AllowAnyone, Authenticator};
+pub use authenticator::{Admission, AllowAnyone, Applicant, Authenticator};
 pub use config::{EndpointConfig, TlsFiles};
 pub use counters::{EndpointCounters, EndpointCounts};
+pub use identity::Identity;
 pub use subscriptions::ALERTS_ROOT;
-pub use tls::TlsError;
+pub use tls::{TlsError, TlsInForce};
 
 use crate::alert_board::AlertBoard;
 use crate::intake::{IntakeError, IntakeSource};
+use audit::Audit;
 use listener::Spreader;
 use session_registry::SessionRegistry;
 use shard::Common;
@@ -89,6 +93,8 @@ pub enum EndpointError {
 pub struct MqttEndpoint {
     addresses: EndpointAddresses,
     counters: Arc<EndpointCounters>,
+    sessions: Arc<SessionRegistry>,
+    tls: Option<Arc<TlsInForce>>,
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -114,14 +120,29 @@ impl MqttEndpoint {
         authenticator: Arc<dyn Authenticator>,
         sessions: Vec<(String, Session)>,
     ) -> Result<Self, EndpointError> {
-        let (listeners, addresses) = listen(&config)?;
+        let tls = config
+            .tls
+            .as_ref()
+            .filter(|_| !config.listen_tls.is_empty())
+            .map(TlsInForce::read)
+            .transpose()?;
+        let (listeners, addresses) = listen(&config, tls.as_ref())?;
         let now_us = source.now_us();
         let registry = SessionRegistry::new(config.sessions_max, sessions, Instant::now(), now_us);
+        let registry = Arc::new(registry);
         let counters = Arc::new(EndpointCounters::default());
-        let common = Arc::new(Common { config, source, board, authenticator, registry });
+        let common = Arc::new(Common {
+            config,
+            source,
+            board,
+            authenticator,
+            audit: Audit::new(),
+            registry: registry.clone(),
+        });
         let (stop, stopped) = watch::channel(None);
         let (spreader, receivers) = spreader(&common.config);
-        let mut endpoint = MqttEndpoint { addresses, counters, stop, threads: Vec::new() };
+        let mut endpoint =
+            MqttEndpoint { addresses, counters, sessions: registry, tls, stop, threads: Vec::new() };
         let mut listening = Some((spreader, listeners));
         for (index, accepted) in receivers.into_iter().enumerate() {
             let start = thread::Start {
@@ -152,6 +173,16 @@ impl MqttEndpoint {
         self.counters.clone()
     }
 
+    /// What the TLS listeners show, where there are some: to read its files again.
+    pub fn tls(&self) -> Option<&Arc<TlsInForce>> {
+        self.tls.as_ref()
+    }
+
+    /// Wakes the connections after an [`Identity`] was revoked.
+    pub fn connections_waker(&self) -> ConnectionsWaker {
+        ConnectionsWaker(self.sessions.clone())
+    }
+
     /// Stops: accepts and reads nothing more, acknowledges what becomes durable within `deadline`, says DISCONNECT and
     /// closes. Blocks until it is done, at most a second beyond `deadline`.
     pub fn stop(self, deadline: Duration) {
@@ -164,14 +195,27 @@ impl MqttEndpoint {
     }
 }
 
+/// Makes every connection look at once whether it may still be.
+#[derive(Clone)]
+pub struct ConnectionsWaker(Arc<SessionRegistry>);
+
+impl ConnectionsWaker {
+    pub fn wake_all(&self) {
+        self.0.wake_all();
+    }
+}
+
 type Listening = Vec<(TcpListener, TransportKind)>;
 
-fn listen(config: &EndpointConfig) -> Result<(Listening, EndpointAddresses), EndpointError> {
+fn listen(
+    config: &EndpointConfig,
+    tls: Option<&Arc<TlsInForce>>,
+) -> Result<(Listening, EndpointAddresses), EndpointError> {
     let mut listeners = Vec::new();
-    let tls = match (&config.tls, config.listen_tls.is_empty()) {
-        (_, true) => TransportKind::Tcp,
-        (None, false) => return Err(EndpointError::NoCertificate),
-        (Some(files), false) => TransportKind::Tls(TlsAcceptor::from(tls::server_config(files)?)),
+    let tls = match tls {
+        Some(tls) => TransportKind::Tls(tls.clone()),
+        None if config.listen_tls.is_empty() => TransportKind::Tcp,
+        None => return Err(EndpointError::NoCertificate),
     };
     let addresses = EndpointAddresses {
         tcp: bind_all(&config.listen, &TransportKind::Tcp, &mut listeners)?,

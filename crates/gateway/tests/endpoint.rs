@@ -6,10 +6,14 @@
 mod acks;
 #[path = "endpoint/alerts.rs"]
 mod alerts;
+#[path = "endpoint/certificates.rs"]
+mod certificates;
 #[path = "endpoint/clients.rs"]
 mod clients;
 #[path = "endpoint/fake_log.rs"]
 mod fake_log;
+#[path = "endpoint/identities.rs"]
+mod identities;
 #[path = "endpoint/limits.rs"]
 mod limits;
 #[path = "endpoint/raw_client.rs"]

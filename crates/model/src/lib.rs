@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod clock_verdict;
 pub mod coordinate_system;
 pub mod device_id;
+pub mod device_rights;
 pub mod envelope;
 pub mod event_id;
 pub mod log_partition;
@@ -30,6 +31,7 @@ pub mod proto {
 pub use alert::{Alert, AlertEvent, AlertState, AlertValue, Evidence, PersonEvent, Severity};
 pub use coordinate_system::CoordinateSystem;
 pub use device_id::DeviceIdError;
+pub use device_rights::{DeviceRights, NotItsDevice, SomeDevices};
 pub use envelope::{LogRecordView, ReadingView, TelemetryView, ValueView};
 pub use position::{LogId, Position};
 pub use raw_message::{Adapter, RawMessage};

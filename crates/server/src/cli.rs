@@ -32,6 +32,8 @@ mod rules_test;
 mod run;
 mod simulate;
 mod stop_signal;
+mod tls;
+mod users;
 
 pub use config_args::ConfigArgs;
 pub use failure::Failure;
@@ -90,6 +92,12 @@ enum Command {
     /// What was refused, and a second try of it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
+    /// What the file of users keeps of a password
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Certificates for a pilot
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
 }
 
 impl Cli {
@@ -124,6 +132,8 @@ impl Command {
             Command::Alerts(command) => command.run(environment),
             Command::Rules(command) => command.run(environment),
             Command::DeadLetters(command) => command.run(environment),
+            Command::Users(command) => command.run(),
+            Command::Tls(command) => command.run(),
         }
     }
 }

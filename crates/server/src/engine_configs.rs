@@ -7,7 +7,8 @@ use gateway::mqtt_subscriber::{BrokerCredentials, BrokerTls, SubscriberConfig, S
 use log::embedded::EmbeddedConfig;
 use log::kafka::{KafkaConfig, SaslConfig, SaslMechanism, TlsConfig};
 
-use crate::config::{AlertsMqttSection, Config, SaslSection, Secret, SubscriberSection};
+use crate::config::{AlertsMqttSection, Config, EndpointSection, SaslSection, Secret, SubscriberSection};
+use crate::identity::gatekeeper::GatekeeperLimits;
 use crate::listening;
 
 /// The embedded log. `fatal` is told of an fdatasync that failed and ends the process.
@@ -94,6 +95,7 @@ pub fn endpoint(config: &Config) -> EndpointConfig {
             certificate_path: tls.certificate_path.clone(),
             key_path: tls.key_path.clone(),
             client_ca_path: tls.client_ca_path.clone(),
+            client_crl_path: tls.client_crl_path.clone(),
         }),
         threads: config.gateway.threads as usize,
         connections_max: section.connections_max as usize,
@@ -113,6 +115,15 @@ pub fn endpoint(config: &Config) -> EndpointConfig {
         deliveries_in_flight_max: section.deliveries_in_flight_max,
         flush_bytes: bytes(section.flush_bytes),
         flush_interval: section.flush_interval,
+    }
+}
+
+/// How often clients of the endpoint may fail to say who they are.
+pub fn gatekeeper(section: &EndpointSection) -> GatekeeperLimits {
+    GatekeeperLimits {
+        failures_per_user: section.failures_per_user,
+        failures_per_address: section.failures_per_address,
+        password_threads: section.password_threads,
     }
 }
 

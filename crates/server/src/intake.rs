@@ -10,7 +10,7 @@ use decode::Outcome;
 use gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 use log::{Appender, Error as LogError, Log, Topic, partition_of};
 use model::proto::Session;
-use model::{RawMessage, Reason, Rejection};
+use model::{NotItsDevice, RawMessage, Reason, Rejection, SomeDevices};
 use prost::Message;
 
 use crate::alert_command::AlertCommand;
@@ -101,6 +101,32 @@ struct LogWriter<A> {
 }
 
 impl<A: Appender> LogWriter<A> {
+    /// Appends what became of a message; says why, where nothing of it is telemetry.
+    fn write(&mut self, message: &RawMessage<'_>, outcome: Outcome<'_>) -> Option<Reason> {
+        match outcome {
+            Outcome::Rejected(rejection) => {
+                self.dead_letter(message, Some(&rejection), &[]);
+                Some(rejection.reason)
+            }
+            Outcome::Decoded(decoded) => {
+                let mut refused = Vec::new();
+                let mut has_telemetry = false;
+                for child in decoded.telemetry() {
+                    match self.telemetry(child.device_id, child.record) {
+                        Ok(()) => has_telemetry = true,
+                        Err(rejection) => refused.push((child.index, rejection)),
+                    }
+                }
+                if decoded.rejected().is_empty() && refused.is_empty() {
+                    return None;
+                }
+                refused.extend(decoded.rejected().iter().cloned());
+                self.dead_letter(message, None, &refused);
+                refused.first().filter(|_| !has_telemetry).map(|(_, rejection)| rejection.reason)
+            }
+        }
+    }
+
     fn telemetry(&mut self, device_id: &str, record: &[u8]) -> Result<(), Rejection> {
         let partition = partition_of(device_id.as_bytes(), self.partitions);
         match self.appender.append(Topic::Telemetry, partition, device_id.as_bytes(), Some(record), &[]) {
@@ -145,29 +171,16 @@ impl<A: Appender + 'static> Intake for PipelineIntake<A> {
         if let Some(alert_id) = message.topic.strip_prefix(COMMANDS_TOPIC) {
             return self.push_command(alert_id, message);
         }
-        let writer = &mut self.writer;
-        match self.decoder.current().decode(message) {
-            Outcome::Rejected(rejection) => {
-                writer.dead_letter(message, Some(&rejection), &[]);
-                Some(rejection.reason)
-            }
-            Outcome::Decoded(decoded) => {
-                let mut refused = Vec::new();
-                let mut has_telemetry = false;
-                for child in decoded.telemetry() {
-                    match writer.telemetry(child.device_id, child.record) {
-                        Ok(()) => has_telemetry = true,
-                        Err(rejection) => refused.push((child.index, rejection)),
-                    }
-                }
-                if decoded.rejected().is_empty() && refused.is_empty() {
-                    return None;
-                }
-                refused.extend(decoded.rejected().iter().cloned());
-                writer.dead_letter(message, None, &refused);
-                refused.first().filter(|_| !has_telemetry).map(|(_, rejection)| rejection.reason)
-            }
-        }
+        self.writer.write(message, self.decoder.current().decode(message))
+    }
+
+    fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice> {
+        match message.topic.strip_prefix(COMMANDS_TOPIC) {
+            Some(alert_id) if rights.may_command => self.push_command(alert_id, message),
+            Some(alert_id) => return Err(NotItsDevice { device_id: alert_id.into() }),
+            None => self.writer.write(message, self.decoder.current().decode_for(rights, message)?),
+        };
+        Ok(())
     }
 
     fn put_session(&mut self, client_id: &str, session: Option<&Session>) {

@@ -33,6 +33,12 @@ pub const fn ack(kind: u8, packet_id: u16) -> [u8; 4] {
     [kind << 4, 2, high, low]
 }
 
+/// PUBACK or PUBREC of 5.0 that refuses.
+pub const fn refusal(kind: u8, packet_id: u16, reason: ReasonCode) -> [u8; 5] {
+    let [high, low] = packet_id.to_be_bytes();
+    [kind << 4, 3, high, low, reason.0]
+}
+
 /// PUBCOMP for a packet id that is not known: 5.0 says so, 3.1.1 cannot.
 pub fn put_pubcomp_not_found(out: &mut Vec<u8>, version: Version, packet_id: u16) {
     match version {

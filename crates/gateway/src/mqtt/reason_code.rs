@@ -31,6 +31,7 @@ impl ReasonCode {
     pub const MESSAGE_RATE_TOO_HIGH: Self = Self(0x96);
     pub const QUOTA_EXCEEDED: Self = Self(0x97);
     pub const ADMINISTRATIVE_ACTION: Self = Self(0x98);
+    pub const CONNECTION_RATE_EXCEEDED: Self = Self(0x9F);
     pub const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED: Self = Self(0x9E);
 
     /// Name in metrics and logs.
@@ -62,6 +63,7 @@ impl ReasonCode {
             Self::MESSAGE_RATE_TOO_HIGH => "message_rate_too_high",
             Self::QUOTA_EXCEEDED => "quota_exceeded",
             Self::ADMINISTRATIVE_ACTION => "administrative_action",
+            Self::CONNECTION_RATE_EXCEEDED => "connection_rate_exceeded",
             Self::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED => "shared_subscriptions_not_supported",
             _ => "other",
         }
@@ -90,6 +92,7 @@ impl ReasonCode {
             Self::SERVER_UNAVAILABLE
             | Self::SERVER_BUSY
             | Self::QUOTA_EXCEEDED
+            | Self::CONNECTION_RATE_EXCEEDED
             | Self::SERVER_SHUTTING_DOWN => Some(3),
             Self::BAD_USER_NAME_OR_PASSWORD => Some(4),
             Self::NOT_AUTHORIZED => Some(5),

@@ -46,6 +46,22 @@ pub fn is_within(filter: &str, root: &str) -> bool {
     root.split('/').all(|level| levels.next() == Some(level))
 }
 
+/// Whether `allowed` matches every topic that `filter` matches; both are valid filters.
+pub fn covers(allowed: &str, filter: &str) -> bool {
+    if filter.starts_with('$') && allowed.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut allowed, mut asked) = (allowed.split('/'), filter.split('/'));
+    loop {
+        match (allowed.next(), asked.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(level)) if level != "#" => {}
+            (Some(level), Some(other)) if level == other => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +135,20 @@ mod tests {
             prop_assume!(is_valid_filter(&filter));
             let expected = reference(&filter.split('/').collect::<Vec<_>>(), &topic.split('/').collect::<Vec<_>>());
             prop_assert_eq!(matches(&filter, &topic), expected, "{} on {}", filter, topic);
+        }
+
+        #[test]
+        fn what_is_covered_matches_nothing_more(
+            allowed in "(a|b|\\+|#)(/(a|b|\\+|#)){0,3}",
+            filter in "(a|b|\\+|#)(/(a|b|\\+|#)){0,3}",
+            topic in "(a|b)(/(a|b)){0,4}",
+        ) {
+            prop_assume!(is_valid_filter(&allowed) && is_valid_filter(&filter));
+            if covers(&allowed, &filter) && matches(&filter, &topic) {
+                prop_assert!(matches(&allowed, &topic), "{} in {} on {}", filter, allowed, topic);
+            }
+            prop_assert!(covers(&filter, &filter) && covers("#", &filter));
+            prop_assert_eq!(covers(&allowed, &topic), matches(&allowed, &topic), "a topic is a filter");
         }
 
         #[test]

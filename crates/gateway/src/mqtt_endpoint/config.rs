@@ -62,6 +62,9 @@ pub struct TlsFiles {
     pub key_path: PathBuf,
     /// With it, clients must show a certificate that one of these authorities signed.
     pub client_ca_path: Option<PathBuf>,
+    /// Lists of certificates that their authorities have revoked; with it every client's must be covered by one. Only with
+    /// `client_ca_path`.
+    pub client_crl_path: Option<PathBuf>,
 }
 
 impl Default for EndpointConfig {

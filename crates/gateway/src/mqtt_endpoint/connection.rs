@@ -155,6 +155,10 @@ impl<S: IntakeSource> Connection<S> {
             Some(Kick::ShuttingDown) => self.is_draining = true,
             Some(kick) => return Err(End::Kicked(kick)),
         }
+        if self.session.identity.is_revoked() {
+            self.shard.common.audit.disconnected(&self.session.who());
+            return Err(End::Revoked);
+        }
         Ok(())
     }
 
@@ -281,7 +285,7 @@ impl<S: IntakeSource> Connection<S> {
                     Ok(false) => {}
                     Err(NotTaken::LogFailed) => return Err(End::Kicked(Kick::LogFailed)),
                     Err(NotTaken::Refused(error)) => {
-                        self.shard.meters.refused();
+                        self.shard.meters.refused(error.reason.name());
                         return Err(End::Refused(error));
                     }
                 }
@@ -309,13 +313,16 @@ impl<S: IntakeSource> Connection<S> {
     fn refuse(&mut self, frame: Frame<'_>, error: PacketError) -> End {
         if frame.packet_type() == packet_type::PUBLISH {
             self.publishing.received[usize::from(frame.flags() >> 1 & 3).min(2)] += 1;
-            self.shard.meters.refused();
+            self.shard.meters.refused(error.reason.name());
         }
         End::Refused(error)
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), End> {
-        let granted = subscriptions::grant(self.shard.config(), &mut self.session.filters, subscribe);
+        let granted = subscriptions::grant(self.shard.config(), &mut self.session, subscribe);
+        if let Some(filter) = granted.first_not_authorized(subscribe) {
+            self.shard.common.audit.subscribe_refused(&self.session.who(), filter);
+        }
         let flush = if granted.has_changes() { self.put_filters()? } else { None };
         let mailbox = self.mailbox.clone();
         let wake = move || mailbox.wake();
@@ -390,12 +397,12 @@ impl<S: IntakeSource> Connection<S> {
 
     fn count_end(&mut self, end: &End) {
         self.publishing.tell(&self.shard.meters);
-        self.shard.meters.in_flight.decrement(self.publishing.acks.len() as f64);
-        self.shard.meters.abandoned(self.publishing.acks.len());
+        self.shard.meters.in_flight.decrement(self.publishing.acks.taken() as f64);
+        self.shard.meters.abandoned(self.publishing.acks.taken());
         self.shard.meters.closed(end.name());
         self.shard.hold_partial(self.held_bytes, 0);
         self.unread = Vec::new();
-        tracing::debug!(client_id = %self.session.client_id, ?end, "mqtt connection ended");
+        tracing::debug!(client_id = ?self.session.client_id, ?end, "mqtt connection ended");
     }
 
     /// Writes what was released, and in 5.0 why the connection ends.

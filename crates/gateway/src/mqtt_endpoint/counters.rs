@@ -45,7 +45,6 @@ pub(super) struct Meters {
     counters: std::sync::Arc<EndpointCounters>,
     received: [Counter; 3],
     acknowledged: Counter,
-    refused: Counter,
     abandoned: Counter,
     pub(super) ack_latency: Histogram,
     pub(super) connections: Gauge,
@@ -66,7 +65,6 @@ impl Meters {
             counters,
             received: [received("0"), received("1"), received("2")],
             acknowledged: metrics::counter!("urban_neuron_mqtt_endpoint_acknowledged_messages_total"),
-            refused: metrics::counter!("urban_neuron_mqtt_endpoint_refused_messages_total"),
             abandoned: metrics::counter!("urban_neuron_mqtt_endpoint_abandoned_messages_total"),
             ack_latency: metrics::histogram!("urban_neuron_mqtt_endpoint_ack_seconds"),
             connections: metrics::gauge!("urban_neuron_mqtt_endpoint_connections"),
@@ -91,9 +89,9 @@ impl Meters {
         self.acknowledged.increment(count as u64);
     }
 
-    pub(super) fn refused(&self) {
+    pub(super) fn refused(&self, why: &'static str) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        self.refused.increment(1);
+        metrics::counter!("urban_neuron_mqtt_endpoint_refused_messages_total", "reason" => why).increment(1);
     }
 
     pub(super) fn abandoned(&self, count: usize) {

@@ -16,6 +16,8 @@ pub(super) enum End {
     Refused(PacketError),
     /// Someone else ends it.
     Kicked(Kick),
+    /// Who it belongs to was changed or revoked.
+    Revoked,
 }
 
 impl End {
@@ -25,6 +27,7 @@ impl End {
             End::Refused(error) => Some((error.reason, error.what)),
             End::Kicked(Kick::TakenOver) => Some((ReasonCode::SESSION_TAKEN_OVER, "")),
             End::Kicked(Kick::ShuttingDown | Kick::Abort) => Some((ReasonCode::SERVER_SHUTTING_DOWN, "")),
+            End::Revoked => Some((ReasonCode::NOT_AUTHORIZED, "the credentials were changed or revoked")),
             // What was sent is neither refused nor accepted.
             End::Kicked(Kick::LogFailed) | End::Disconnected { .. } | End::Lost(_) => None,
         }
@@ -32,7 +35,7 @@ impl End {
 
     /// Whether the server ends it and the peer may still listen.
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self, End::Refused(_) | End::Kicked(_))
+        matches!(self, End::Refused(_) | End::Kicked(_) | End::Revoked)
     }
 
     /// A will says that the device is gone; that the server is says nothing about the device [MQTT-3.1.2-8].
@@ -40,7 +43,8 @@ impl End {
         match self {
             End::Disconnected { with_will } => *with_will,
             End::Lost(_) | End::Refused(_) | End::Kicked(Kick::TakenOver) => true,
-            End::Kicked(Kick::ShuttingDown | Kick::LogFailed | Kick::Abort) => false,
+            // Whoever is revoked speaks for no device any more.
+            End::Kicked(Kick::ShuttingDown | Kick::LogFailed | Kick::Abort) | End::Revoked => false,
         }
     }
 
@@ -55,6 +59,7 @@ impl End {
             End::Kicked(Kick::TakenOver) => "session_taken_over",
             End::Kicked(Kick::ShuttingDown | Kick::Abort) => "server_shutting_down",
             End::Kicked(Kick::LogFailed) => "log_failed",
+            End::Revoked => "revoked",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::authenticator::Applicant;
 use super::config::EndpointConfig;
+use super::identity::Identity;
 use super::mailbox::{Kick, Mailbox};
 use super::session::{ClientSession, publish_will};
 use super::session_registry::{Claim, Kept, OwnedWill};
@@ -48,6 +51,13 @@ impl HandshakeError {
     }
 }
 
+/// Who is at the other end, as far as its connection says.
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// See [`Applicant`].
+    pub(super) certificate_names: Option<Vec<String>>,
+}
+
 /// What was agreed on.
 pub(super) struct Agreed {
     pub(super) version: Version,
@@ -68,13 +78,14 @@ pub(super) async fn shake_hands<S: IntakeSource>(
     shard: &Shard<S>,
     transport: &mut Transport,
     mailbox: &Arc<Mailbox>,
+    peer: &Peer,
     deadline: Instant,
 ) -> Result<Agreed, HandshakeError> {
     let mut unread = Vec::new();
     let read = read_connect(shard, transport, &mut unread, deadline).await;
     shard.hold_partial(unread.len(), 0);
     let packet_len = read?;
-    let agreed = agree(shard, mailbox, &unread[..packet_len]).await;
+    let agreed = agree(shard, mailbox, peer, &unread[..packet_len], deadline).await;
     let mut agreed = match agreed {
         Ok(agreed) => agreed,
         Err(refused) => return Err(refuse(transport, refused, deadline).await),
@@ -137,7 +148,9 @@ async fn refuse(transport: &mut Transport, refused: ConnectError, deadline: Inst
 async fn agree<S: IntakeSource>(
     shard: &Shard<S>,
     mailbox: &Arc<Mailbox>,
+    peer: &Peer,
     packet: &[u8],
+    deadline: Instant,
 ) -> Result<Agreed, ConnectError> {
     let Ok(Some((frame, _))) = frame::split(packet, usize::MAX) else {
         let error = PacketError::malformed("the packet is not whole");
@@ -149,21 +162,20 @@ async fn agree<S: IntakeSource>(
     let refused = |reason, what| ConnectError { version: Some(version), error: PacketError { reason, what } };
     check_limits(config, &connect).map_err(|error| ConnectError { version: Some(version), error })?;
     let client_id = if connect.client_id.is_empty() { new_client_id() } else { connect.client_id.into() };
-    let authenticator = &shard.common.authenticator;
-    authenticator
-        .check(&client_id, connect.username, connect.password)
+    let identity = admit(shard, &applicant(peer, &client_id, &connect), deadline)
+        .await
         .map_err(|reason| refused(reason, "the client may not connect with these credentials"))?;
     let mut session = ClientSession {
         client_id,
+        address: peer.address,
         expiry_seconds: session_expiry_seconds(config, &connect),
         is_stored: false,
         filters: Vec::new(),
         unreleased: Default::default(),
-        will: connect.will.map(OwnedWill::from),
+        will: connect.will.map(|will| OwnedWill::new(identity.clone(), will)),
+        identity,
     };
-    let kept = claim(shard, mailbox, &session)
-        .await
-        .ok_or_else(|| refused(ReasonCode::QUOTA_EXCEEDED, "the server keeps no more sessions"))?;
+    let kept = claim(shard, mailbox, &session).await.map_err(|(reason, what)| refused(reason, what))?;
     let is_session_present = take_up(shard, &mut session, kept, connect.is_clean_start);
     if make_durable(shard, mailbox, &mut session).await.is_none() {
         let client_id = session.client_id.clone();
@@ -180,6 +192,32 @@ async fn agree<S: IntakeSource>(
         packet_bytes_max: connect.packet_bytes_max,
         unread: Vec::new(),
     })
+}
+
+fn applicant<'a>(peer: &'a Peer, client_id: &'a str, connect: &Connect<'a>) -> Applicant<'a> {
+    Applicant {
+        client_id,
+        username: connect.username,
+        password: connect.password,
+        certificate_names: peer.certificate_names.as_deref(),
+        address: peer.address,
+    }
+}
+
+/// Asks who it is, and writes the answer to the audit trail.
+async fn admit<S: IntakeSource>(
+    shard: &Shard<S>,
+    applicant: &Applicant<'_>,
+    deadline: Instant,
+) -> Result<Arc<Identity>, ReasonCode> {
+    let common = &shard.common;
+    let answer = timeout_at(deadline, common.authenticator.check(*applicant)).await;
+    let admitted = answer.unwrap_or(Err(ReasonCode::SERVER_BUSY));
+    match &admitted {
+        Ok(identity) => common.audit.connected(applicant, identity),
+        Err(reason) => common.audit.connection_refused(applicant, *reason),
+    }
+    admitted
 }
 
 fn check_limits(config: &EndpointConfig, connect: &Connect<'_>) -> Result<(), PacketError> {
@@ -228,16 +266,21 @@ fn keep_alive(config: &EndpointConfig, connect: &Connect<'_>) -> Duration {
     }
 }
 
-/// Gets the client id, ending whoever has it; `None`: no more sessions. Inside: what the last session left.
+/// Gets the client id, ending whoever of the same user has it, with what the last session left; or why not.
 async fn claim<S: IntakeSource>(
     shard: &Shard<S>,
     mailbox: &Arc<Mailbox>,
     session: &ClientSession,
-) -> Option<Option<Kept>> {
+) -> Result<Option<Kept>, (ReasonCode, &'static str)> {
+    let (registry, user) = (&shard.common.registry, session.identity.name());
     loop {
-        match shard.common.registry.claim(&session.client_id, mailbox, session.is_persistent()) {
-            Claim::Granted(kept) => return Some(kept),
-            Claim::Full => return None,
+        match registry.claim(&session.client_id, user, mailbox, session.is_persistent()) {
+            Claim::Granted(kept) => return Ok(kept.map(|kept| *kept)),
+            Claim::Full => return Err((ReasonCode::QUOTA_EXCEEDED, "the server keeps no more sessions")),
+            Claim::Foreign => {
+                let what = "another user is connected with this client identifier";
+                return Err((ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
+            }
             Claim::Taken(owner) => {
                 owner.kick(Kick::TakenOver);
                 owner.gone().await;
@@ -255,9 +298,12 @@ fn take_up<S: IntakeSource>(
 ) -> bool {
     let Some(kept) = kept else { return false };
     session.is_stored = true;
-    if !is_clean_start && !kept.is_expired(Instant::now()) {
+    let is_its_own = kept.user.as_deref().is_none_or(|user| user == session.identity.name());
+    if !is_clean_start && is_its_own && !kept.is_expired(Instant::now()) {
         // A client that is back within the delay of its will has not been away [MQTT-3.1.3-9].
         session.filters = kept.filters;
+        // What it may subscribe to may be less than it was.
+        session.filters.retain(|filter| session.identity.may_subscribe(&filter.filter));
         session.unreleased = kept.unreleased;
         return true;
     }

@@ -9,7 +9,7 @@ use super::ack_queue::AckQueue;
 use super::config::EndpointConfig;
 use super::counters::Meters;
 use super::session::ClientSession;
-use super::shard::Shard;
+use super::shard::{NotPushed, Shard};
 use crate::intake::IntakeSource;
 use crate::mqtt::encode;
 use crate::mqtt::frame::packet_type::{PUBACK, PUBCOMP, PUBREC};
@@ -101,7 +101,14 @@ impl Publishing {
             is_will: false,
             received_at_us: read.at_us,
         };
-        let flush = shard.push(&message).ok_or(NotTaken::LogFailed)?;
+        let flush = match shard.push(&message, &session.identity) {
+            Ok(flush) => flush,
+            Err(NotPushed::LogFailed) => return Err(NotTaken::LogFailed),
+            Err(NotPushed::NotAuthorized { device_id }) => {
+                shard.common.audit.publish_refused(&session.who(), topic, device_id.as_deref());
+                return self.refuse(publish, shard, read, out);
+            }
+        };
         match publish.qos {
             Qos::AtMostOnce => return Ok(false),
             Qos::AtLeastOnce => self.acks.push(PUBACK, publish.packet_id, flush, read.at),
@@ -111,6 +118,33 @@ impl Publishing {
             }
         }
         Ok(self.woken_for.replace(flush) != Some(flush))
+    }
+
+    /// Answers a message that its sender may not publish. 3.1.1 has no word for it but an end of the connection: an
+    /// acknowledgement would say that it is safe [MQTT 3.1.1, MQTT-3.3.5-2].
+    #[cold]
+    fn refuse<S: IntakeSource>(
+        &mut self,
+        publish: &Publish<'_>,
+        shard: &Shard<S>,
+        read: ReadTime,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, NotTaken> {
+        let reason = ReasonCode::NOT_AUTHORIZED;
+        let kind = match (publish.qos, self.version) {
+            (Qos::AtMostOnce, _) => None,
+            (_, Version::V311) => {
+                let what = "the client may not publish for this device";
+                return Err(NotTaken::Refused(PacketError { reason, what }));
+            }
+            (Qos::AtLeastOnce, Version::V5) => Some(PUBACK),
+            (Qos::ExactlyOnce, Version::V5) => Some(PUBREC),
+        };
+        shard.meters.refused(reason.name());
+        if let Some(kind) = kind {
+            self.acks.refuse(kind, publish.packet_id, reason, read.at, out);
+        }
+        Ok(false)
     }
 
     /// A QoS 2 packet id that was taken and is not released: answered again, not pushed again [MQTT-4.3.3-10]. The
@@ -193,7 +227,7 @@ impl Publishing {
     /// Tells the meters of a turn.
     pub(super) fn tell(&mut self, meters: &Meters) {
         meters.received(&mut self.received);
-        let in_flight = self.acks.len();
+        let in_flight = self.acks.taken();
         if in_flight != self.told_in_flight {
             meters.in_flight.increment(in_flight as f64 - self.told_in_flight as f64);
             self.told_in_flight = in_flight;

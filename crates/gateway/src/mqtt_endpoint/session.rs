@@ -1,21 +1,28 @@
 //! The session of one connection: from its claim to what it leaves behind.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::proto::{Session, SessionFilter};
 use model::{Adapter, RawMessage};
 use tokio::time::Instant;
 
+use super::audit::Who;
 use super::end::End;
+use super::identity::Identity;
 use super::mailbox::Kick;
 use super::session_registry::{Kept, NEVER_SECONDS, OwnedWill};
-use super::shard::Shard;
+use super::shard::{NotPushed, Shard};
 use crate::intake::IntakeSource;
+use crate::mqtt::ReasonCode;
 
 /// A client's session while it is connected.
 pub(super) struct ClientSession {
     pub(super) client_id: Box<str>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) address: IpAddr,
     /// Seconds that it outlives the connection; 0: it ends with it.
     pub(super) expiry_seconds: u32,
     /// The log holds a record of it.
@@ -31,6 +38,11 @@ impl ClientSession {
         self.expiry_seconds > 0
     }
 
+    /// Whom the audit trail is told of.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who { identity: &self.identity, client_id: &self.client_id, address: Some(self.address) }
+    }
+
     /// The record of it in the log; `disconnected_at_us` is 0 while connected.
     pub(super) fn record(&self, disconnected_at_us: i64) -> Session {
         Session { expiry_seconds: self.expiry_seconds, disconnected_at_us, filters: self.filters.clone() }
@@ -43,6 +55,7 @@ impl ClientSession {
         }
         let lifetime = Duration::from_secs(u64::from(self.expiry_seconds));
         Some(Kept {
+            user: Some(self.identity.name().into()),
             filters: self.filters,
             unreleased: self.unreleased,
             expires_at: (self.expiry_seconds != NEVER_SECONDS).then(|| now + lifetime),
@@ -78,7 +91,7 @@ impl ClientSession {
     }
 }
 
-/// Hands a will to the intake. Nobody waits for it.
+/// Hands a will to the intake, where who left it may still speak for its device. Nobody waits for it.
 pub(super) fn publish_will<S: IntakeSource>(shard: &Shard<S>, client_id: &str, will: &OwnedWill) {
     let message = RawMessage {
         adapter: Adapter::MqttEndpoint,
@@ -93,7 +106,14 @@ pub(super) fn publish_will<S: IntakeSource>(shard: &Shard<S>, client_id: &str, w
         received_at_us: shard.now_us(),
     };
     shard.meters.received(&mut [1, 0, 0]);
-    if shard.push(&message).is_none() {
-        shard.meters.refused();
+    let identity = &will.identity;
+    match shard.push(&message, identity) {
+        Ok(_) => {}
+        Err(NotPushed::LogFailed) => shard.meters.refused("log_failed"),
+        Err(NotPushed::NotAuthorized { device_id }) => {
+            shard.meters.refused(ReasonCode::NOT_AUTHORIZED.name());
+            let who = Who { identity, client_id, address: None };
+            shard.common.audit.publish_refused(&who, &will.mqtt_topic, device_id.as_deref());
+        }
     }
 }

@@ -13,6 +13,7 @@ use model::proto::{Session, SessionFilter};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::identity::Identity;
 use super::mailbox::Mailbox;
 use crate::mqtt::Will;
 
@@ -20,17 +21,20 @@ use crate::mqtt::Will;
 pub(super) const NEVER_SECONDS: u32 = u32::MAX;
 
 /// A will that outlives its packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct OwnedWill {
+    /// Who left it.
+    pub(super) identity: Arc<Identity>,
     pub(super) mqtt_topic: String,
     pub(super) payload: Vec<u8>,
     pub(super) content_type: String,
     pub(super) delay: Duration,
 }
 
-impl From<Will<'_>> for OwnedWill {
-    fn from(will: Will<'_>) -> Self {
+impl OwnedWill {
+    pub(super) fn new(identity: Arc<Identity>, will: Will<'_>) -> Self {
         OwnedWill {
+            identity,
             mqtt_topic: will.topic.to_owned(),
             payload: will.payload.to_vec(),
             content_type: will.content_type.to_owned(),
@@ -42,6 +46,8 @@ impl From<Will<'_>> for OwnedWill {
 /// What a persistent session keeps while its client is away.
 #[derive(Default)]
 pub(super) struct Kept {
+    /// Whose it is; `None`: of before the process started, anybody's.
+    pub(super) user: Option<Box<str>>,
     pub(super) filters: Vec<SessionFilter>,
     /// QoS 2 packet ids that were taken and not released; they do not survive the process.
     pub(super) unreleased: HashSet<u16>,
@@ -64,9 +70,11 @@ impl Kept {
 /// The answer to a newcomer.
 pub(super) enum Claim {
     /// The client id is the newcomer's, with what its last session left.
-    Granted(Option<Kept>),
+    Granted(Option<Box<Kept>>),
     /// Another has it: kick it, wait until it is gone, ask again.
     Taken(Arc<Mailbox>),
+    /// Another user has it.
+    Foreign,
     /// One persistent session too many.
     Full,
 }
@@ -96,6 +104,8 @@ struct State {
 #[derive(Default)]
 struct Entry {
     owner: Option<Arc<Mailbox>>,
+    /// Of the owner; the janitor is nobody.
+    user: Option<Box<str>>,
     kept: Option<Kept>,
     is_persistent: bool,
 }
@@ -129,13 +139,21 @@ impl SessionRegistry {
         registry
     }
 
-    /// Asks for a client id on behalf of `mailbox`. `is_persistent`: the new session will outlive its connection.
-    pub(super) fn claim(&self, client_id: &str, mailbox: &Arc<Mailbox>, is_persistent: bool) -> Claim {
+    /// Asks for a client id on behalf of `mailbox`, a connection of `user`. `is_persistent`: the new session will outlive its
+    /// connection.
+    pub(super) fn claim(
+        &self,
+        client_id: &str,
+        user: &str,
+        mailbox: &Arc<Mailbox>,
+        is_persistent: bool,
+    ) -> Claim {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let entry = state.entries.get(client_id);
-        if let Some(owner) = entry.and_then(|entry| entry.owner.as_ref()) {
-            return Claim::Taken(owner.clone());
+        if let Some((owner, owned_by)) = entry.and_then(|entry| Some((entry.owner.as_ref()?, &entry.user))) {
+            let is_foreign = owned_by.as_deref().is_some_and(|owned_by| owned_by != user);
+            return if is_foreign { Claim::Foreign } else { Claim::Taken(owner.clone()) };
         }
         let was_persistent = entry.is_some_and(|entry| entry.is_persistent);
         if is_persistent && !was_persistent && state.persistent >= self.sessions_max {
@@ -145,12 +163,13 @@ impl SessionRegistry {
         self.sessions.set(state.persistent as f64);
         let entry = state.entries.entry(client_id.into()).or_default();
         entry.owner = Some(mailbox.clone());
+        entry.user = Some(user.into());
         entry.is_persistent = is_persistent;
         let kept = entry.kept.take();
         if let Some(at) = kept.as_ref().and_then(Kept::due_at) {
             state.due.remove(&(at, client_id.into()));
         }
-        Claim::Granted(kept)
+        Claim::Granted(kept.map(Box::new))
     }
 
     /// Gives a client id back; with `kept` its session persists.
@@ -165,12 +184,19 @@ impl SessionRegistry {
                 if let Some(at) = kept.due_at() {
                     state.due.insert((at, client_id.into()));
                 }
-                *entry = Entry { owner: None, kept: Some(kept), is_persistent: true };
+                *entry = Entry { kept: Some(kept), is_persistent: true, ..Entry::default() };
             }
             None => {
                 state.entries.remove(client_id);
             }
         }
+    }
+
+    /// Wakes every connection.
+    pub(super) fn wake_all(&self) {
+        let owners: Vec<_> =
+            self.state.lock().entries.values().filter_map(|entry| entry.owner.clone()).collect();
+        owners.iter().for_each(|owner| owner.wake());
     }
 
     /// Takes what is due: wills whose delay has passed, and sessions that ended, which `janitor` owns from here on.
@@ -207,9 +233,9 @@ mod tests {
     }
 
     fn is_granted(registry: &SessionRegistry, id: &str, is_persistent: bool) -> Option<bool> {
-        match registry.claim(id, &Mailbox::new(), is_persistent) {
+        match registry.claim(id, "user", &Mailbox::new(), is_persistent) {
             Claim::Granted(kept) => Some(kept.is_some()),
-            Claim::Taken(_) | Claim::Full => None,
+            Claim::Taken(_) | Claim::Foreign | Claim::Full => None,
         }
     }
 
@@ -222,6 +248,17 @@ mod tests {
         assert_eq!(is_granted(&registry, "a", false), Some(true));
         registry.release("a", None);
         assert_eq!(is_granted(&registry, "a", false), Some(false));
+    }
+
+    #[test]
+    fn a_client_id_that_another_user_has_is_not_taken_over() {
+        let registry = SessionRegistry::new(10, Vec::new(), Instant::now(), 0);
+        let claim = |user| registry.claim("a", user, &Mailbox::new(), true);
+        assert!(matches!(claim("one"), Claim::Granted(None)));
+        assert!(matches!(claim("two"), Claim::Foreign));
+        assert!(matches!(claim("one"), Claim::Taken(_)));
+        registry.release("a", Some(Kept { user: Some("one".into()), ..kept(None) }));
+        assert!(matches!(claim("two"), Claim::Granted(Some(kept)) if kept.user.as_deref() == Some("one")));
     }
 
     #[test]
@@ -243,6 +280,7 @@ mod tests {
         let now = Instant::now();
         let registry = SessionRegistry::new(10, Vec::new(), now, 0);
         let will = OwnedWill {
+            identity: Arc::new(Identity::unrestricted("user")),
             mqtt_topic: "t".into(),
             payload: Vec::new(),
             content_type: String::new(),

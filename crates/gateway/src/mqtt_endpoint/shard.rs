@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use model::RawMessage;
 use model::proto::Session;
+use model::{DeviceRights, NotItsDevice, RawMessage};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::audit::Audit;
 use super::authenticator::Authenticator;
 use super::config::EndpointConfig;
 use super::counters::Meters;
 use super::flushes::Flushes;
+use super::identity::Identity;
 use super::mailbox::{Kick, Mailbox};
 use super::session_registry::SessionRegistry;
 use crate::alert_board::AlertBoard;
@@ -33,13 +35,23 @@ pub(super) struct Common<S> {
     pub(super) source: S,
     pub(super) board: AlertBoard,
     pub(super) authenticator: Arc<dyn Authenticator>,
-    pub(super) registry: SessionRegistry,
+    pub(super) audit: Audit,
+    pub(super) registry: Arc<SessionRegistry>,
 }
 
 /// The log failed before what was waited for became durable.
 #[derive(Debug, thiserror::Error)]
 #[error("the log failed before it was durable")]
 pub(super) struct LogFailed;
+
+/// Why a message is not on its way to the log.
+#[derive(Debug)]
+pub(super) enum NotPushed {
+    /// There is no intake.
+    LogFailed,
+    /// Its sender may not speak for this device, or for none at all.
+    NotAuthorized { device_id: Option<Box<str>> },
+}
 
 /// One thread's state.
 pub(super) struct Shard<S: IntakeSource> {
@@ -104,12 +116,26 @@ impl<S: IntakeSource> Shard<S> {
         self.common.source.now_us()
     }
 
-    /// Hands a message to the intake and gives the flush that will carry it; `None` when there is no intake.
+    /// Hands a message of `identity` to the intake and gives the flush that will carry it.
     #[inline]
-    pub(super) fn push(&self, message: &RawMessage<'_>) -> Option<u64> {
-        self.intake.borrow_mut().as_mut()?.push(message);
+    pub(super) fn push(&self, message: &RawMessage<'_>, identity: &Identity) -> Result<u64, NotPushed> {
+        let mut intake = self.intake.borrow_mut();
+        let intake = intake.as_mut().ok_or(NotPushed::LogFailed)?;
+        match identity.devices() {
+            _ if identity.is_revoked() => return Err(NotPushed::NotAuthorized { device_id: None }),
+            DeviceRights::All => {
+                // MQTT acknowledges what is in the log, also as a dead letter.
+                intake.push(message);
+            }
+            DeviceRights::Some(rights) => {
+                let not_authorized =
+                    |foreign: NotItsDevice| NotPushed::NotAuthorized { device_id: Some(foreign.device_id) };
+                intake.push_for(message, rights).map_err(not_authorized)?;
+            }
+            DeviceRights::Nothing => return Err(NotPushed::NotAuthorized { device_id: None }),
+        }
         self.unflushed_bytes.set(self.unflushed_bytes.get() + message.payload.len());
-        Some(self.touch())
+        Ok(self.touch())
     }
 
     /// Hands a session record to the intake, as [`Shard::push`] does a message.

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use model::proto::SessionFilter;
 
 use super::config::EndpointConfig;
+use super::identity::Identity;
+use super::session::ClientSession;
 use crate::alert_board::{AlertBoard, AlertSubscriber, AlertSubscription, Delivery};
 use crate::mqtt::encode::{self, Outgoing};
 use crate::mqtt::{PacketError, Qos, ReasonCode, Subscribe, SubscriptionRequest, Version, topic};
@@ -260,6 +262,12 @@ pub(super) struct Granted {
 }
 
 impl Granted {
+    /// The first filter of the SUBSCRIBE that its sender may not have.
+    pub(super) fn first_not_authorized<'a>(&self, subscribe: &Subscribe<'a>) -> Option<&'a str> {
+        let at = self.codes.iter().position(|code| *code == ReasonCode::NOT_AUTHORIZED)?;
+        subscribe.requests.get(at).map(|request| request.filter)
+    }
+
     /// Whether the session's filters changed.
     pub(super) fn has_changes(&self) -> bool {
         !self.added.is_empty()
@@ -269,13 +277,14 @@ impl Granted {
 /// Decides a SUBSCRIBE filter by filter and adds what is granted to the session's filters.
 pub(super) fn grant(
     config: &EndpointConfig,
-    filters: &mut Vec<SessionFilter>,
+    session: &mut ClientSession,
     subscribe: &Subscribe<'_>,
 ) -> Granted {
+    let ClientSession { filters, identity, .. } = session;
     let mut granted = Granted { codes: Vec::new(), added: Vec::new() };
     for request in &subscribe.requests {
         let known = filters.iter().position(|known| known.filter == request.filter);
-        let code = decide(config, request, known.is_some(), filters.len());
+        let code = decide(config, identity, request, known.is_some(), filters.len());
         if let Ok(qos) = code {
             let filter = SessionFilter {
                 filter: request.filter.to_owned(),
@@ -302,6 +311,7 @@ pub(super) fn grant(
 
 fn decide(
     config: &EndpointConfig,
+    identity: &Identity,
     request: &SubscriptionRequest<'_>,
     is_known: bool,
     filter_count: usize,
@@ -313,7 +323,7 @@ fn decide(
     if !topic::is_valid_filter(filter) || filter.len() > config.topic_bytes_max {
         return Err(ReasonCode::TOPIC_FILTER_INVALID);
     }
-    if !topic::is_within(filter, ALERTS_ROOT) {
+    if !topic::is_within(filter, ALERTS_ROOT) || !identity.may_subscribe(filter) {
         return Err(ReasonCode::NOT_AUTHORIZED);
     }
     if !is_known && filter_count >= config.subscriptions_max {

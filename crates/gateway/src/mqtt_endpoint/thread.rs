@@ -1,5 +1,6 @@
 //! One thread: its runtime, its connections, and how it ends.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
 use super::counters::{EndpointCounters, Meters};
-use super::handshake::{HandshakeError, shake_hands};
+use super::handshake::{HandshakeError, Peer, shake_hands};
 use super::listener::{Accepted, Spreader};
 use super::mailbox::{Kick, Mailbox};
 use super::shard::{Common, Shard};
@@ -123,10 +124,12 @@ async fn serve_connection<S: IntakeSource>(shard: Rc<Shard<S>>, id: u64, socket:
     shard.meters.connections.increment(1.0);
     let deadline = Instant::now() + shard.config().connect_timeout;
     let opened = async {
+        let address = peer_address(&tcp);
         let tcp = TcpStream::from_std(tcp)?;
         let accept = Transport::accept(tcp, kind, shard.config().packet_bytes_max);
         let mut transport = timeout_at(deadline, accept).await.map_err(|_| HandshakeError::Timeout)??;
-        let agreed = shake_hands(&shard, &mut transport, &mailbox, deadline).await?;
+        let peer = Peer { address, certificate_names: transport.certificate_names() };
+        let agreed = shake_hands(&shard, &mut transport, &mailbox, &peer, deadline).await?;
         Ok((transport, agreed))
     };
     match opened.await {
@@ -143,4 +146,10 @@ async fn serve_connection<S: IntakeSource>(shard: Rc<Shard<S>>, id: u64, socket:
     shard.meters.connections.decrement(1.0);
     shard.leave(id);
     drop(permit);
+}
+
+/// Where it comes from; a v4 address is one also on a v6 socket.
+fn peer_address(tcp: &std::net::TcpStream) -> IpAddr {
+    // A peer that has no address any more is gone, and the first read says so.
+    tcp.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -9,13 +10,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::certificate_names;
+use super::tls::TlsInForce;
 use super::websocket::WebSocket;
 
 /// How a connection came in.
 #[derive(Clone)]
 pub(super) enum TransportKind {
     Tcp,
-    Tls(TlsAcceptor),
+    Tls(Arc<TlsInForce>),
     WebSocket,
 }
 
@@ -35,12 +38,21 @@ impl Transport {
     ) -> io::Result<Self> {
         Ok(match kind {
             TransportKind::Tcp => Transport::Tcp(tcp),
-            TransportKind::Tls(acceptor) => Transport::Tls(Box::new(acceptor.accept(tcp).await?)),
+            TransportKind::Tls(tls) => {
+                let acceptor = TlsAcceptor::from(tls.current());
+                Transport::Tls(Box::new(acceptor.accept(tcp).await?))
+            }
             TransportKind::WebSocket => {
                 let accepted = WebSocket::accept(tcp, packet_bytes_max).await.map_err(io::Error::other)?;
                 Transport::WebSocket(Box::new(accepted))
             }
         })
+    }
+
+    /// The names of the certificate that the client has shown and that was verified.
+    pub(super) fn certificate_names(&self) -> Option<Vec<String>> {
+        let Transport::Tls(stream) = self else { return None };
+        stream.get_ref().1.peer_certificates()?.first().map(certificate_names::names)
     }
 }
 

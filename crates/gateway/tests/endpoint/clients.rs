@@ -186,7 +186,10 @@ impl Certificate {
         let key_path = directory.path().join("server.key");
         std::fs::write(&certificate_path, made.cert.pem()).unwrap();
         std::fs::write(&key_path, made.signing_key.serialize_pem()).unwrap();
-        Certificate { directory, files: TlsFiles { certificate_path, key_path, client_ca_path: None } }
+        Certificate {
+            directory,
+            files: TlsFiles { certificate_path, key_path, client_ca_path: None, client_crl_path: None },
+        }
     }
 
     fn client_config(&self) -> ClientConfig {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::proto::Session;
-use model::{RawMessage, Reason};
+use model::{NotItsDevice, RawMessage, Reason, SomeDevices};
 use parking_lot::{Condvar, Mutex};
 use urban_neuron_gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 
@@ -178,6 +178,15 @@ impl Intake for FakeIntake {
         let reason = (pushed.payload == BAD_PAYLOAD).then_some(Reason::MalformedJson);
         self.add(|state| state.pushed.push(pushed));
         reason
+    }
+
+    /// The device is the topic.
+    fn push_for(&mut self, message: &RawMessage<'_>, rights: &SomeDevices) -> Result<(), NotItsDevice> {
+        if rights.hold(message.topic, "") {
+            self.push(message);
+            return Ok(());
+        }
+        Err(NotItsDevice { device_id: message.topic.into() })
     }
 
     fn put_session(&mut self, client_id: &str, session: Option<&Session>) {

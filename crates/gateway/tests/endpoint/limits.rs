@@ -1,10 +1,11 @@
 //! Limits and clocks: each is reached, answered as the standard says, and the server goes on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::proto::Session;
 use urban_neuron_gateway::mqtt::ReasonCode;
-use urban_neuron_gateway::mqtt_endpoint::Authenticator;
+use urban_neuron_gateway::mqtt_endpoint::{Admission, Applicant, Authenticator, Identity};
 
 use super::fake_log::FakeLog;
 use super::raw_client::{Connect, PINGREQ, RawClient, packet, publish};
@@ -246,24 +247,20 @@ fn client_ids_and_topics_are_bounded() {
 struct OneUser;
 
 impl Authenticator for OneUser {
-    fn check(
-        &self,
-        client_id: &str,
-        username: Option<&str>,
-        password: Option<&[u8]>,
-    ) -> Result<(), ReasonCode> {
-        match (client_id, username, password) {
+    fn check<'a>(&'a self, applicant: Applicant<'a>) -> Admission<'a> {
+        let answer = match (applicant.client_id, applicant.username, applicant.password) {
             ("banned", _, _) => Err(ReasonCode::NOT_AUTHORIZED),
-            (_, Some("u"), Some(b"p")) => Ok(()),
+            (_, Some("u"), Some(b"p")) => Ok(Arc::new(Identity::unrestricted("u"))),
             _ => Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
-        }
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 
 #[test]
 fn credentials_are_checked() {
     let log = FakeLog::instant();
-    let server = Setup { authenticator: std::sync::Arc::new(OneUser), ..Setup::default() }.start(&log);
+    let server = Setup { authenticator: Arc::new(OneUser), ..Setup::default() }.start(&log);
     let cases = [
         ("c", Some("u"), Some("p"), 0, 0),
         ("c", Some("u"), Some("x"), 0x86, 4),

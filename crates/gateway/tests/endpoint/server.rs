@@ -34,7 +34,7 @@ impl Default for Setup {
         board.set_live(true);
         // Two threads, so that sessions move between them.
         let config = EndpointConfig { threads: 2, listen: vec![LOOPBACK], ..EndpointConfig::default() };
-        Setup { config, board, authenticator: Arc::new(AllowAnyone), sessions: Vec::new() }
+        Setup { config, board, authenticator: Arc::new(AllowAnyone::default()), sessions: Vec::new() }
     }
 }
 
@@ -69,6 +69,14 @@ impl Server {
 
     pub(crate) fn counts(&self) -> EndpointCounts {
         self.endpoint().counters().counts()
+    }
+
+    pub(crate) fn reload_tls(&self) {
+        self.endpoint().tls().unwrap().reload().unwrap();
+    }
+
+    pub(crate) fn wake_connections(&self) {
+        self.endpoint().connections_waker().wake_all();
     }
 
     /// Waits until the counts are as wanted: they follow what clients see by a moment.

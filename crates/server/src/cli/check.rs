@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::print_line;
 use super::{ConfigArgs, Failure};
 use crate::config::Config;
-use crate::credentials::Credentials;
+use crate::identity::user_file;
 use crate::metric_catalog;
 use crate::registry_files::RegistryFiles;
 use crate::rule_files::RuleFiles;
@@ -31,7 +31,7 @@ impl CheckArgs {
         let config = self.config.load(environment)?;
         let mut errors = Vec::new();
         if let Some(path) = &config.mqtt_endpoint.credentials_path
-            && let Err(error) = Credentials::read(path)
+            && let Err(error) = user_file::read(path)
         {
             errors.push(format!("mqtt.endpoint.credentials_path: {error}"));
         }

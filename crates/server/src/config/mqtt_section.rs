@@ -19,6 +19,9 @@ pub struct EndpointSection {
     pub tls: Option<ServerTls>,
     pub allow_anonymous: bool,
     pub credentials_path: Option<PathBuf>,
+    pub failures_per_user: u32,
+    pub failures_per_address: u32,
+    pub password_threads: u32,
     pub connections_max: u32,
     pub sessions_max: u32,
     pub session_expiry_max: Duration,
@@ -44,6 +47,7 @@ pub struct ServerTls {
     pub certificate_path: PathBuf,
     pub key_path: PathBuf,
     pub client_ca_path: Option<PathBuf>,
+    pub client_crl_path: Option<PathBuf>,
 }
 
 impl EndpointSection {
@@ -55,7 +59,10 @@ impl EndpointSection {
             listen_websocket: s.listen("listen_websocket", Listen::loopbacks(8083), "MQTT over WebSocket, subprotocol mqtt."),
             tls,
             allow_anonymous: s.flag("allow_anonymous", false, "Let anybody in on addresses other than loopback."),
-            credentials_path: s.path("credentials_path", "", "File of the users that may connect, a line each: name:password or name:sha256:hex digits. With it everybody needs one."),
+            credentials_path: s.path("credentials_path", "", "File of the users that may connect and what each may do, see docs/security.md; *.toml, or a line each: name:password, name:sha256:hex digits or name:$argon2id$... With it everybody needs one. Read again when it changes."),
+            failures_per_user: s.count("failures_per_user", 10, 1..=100_000, "Wrong passwords of one user a minute before it is refused for a while, but from where it was at home."),
+            failures_per_address: s.count("failures_per_address", 120, 1..=100_000, "Wrong passwords from one address a minute (IPv6: from one /64) before it is refused for a while."),
+            password_threads: s.count("password_threads", 1, 1..=16, "Threads that check argon2id passwords, which take tens of milliseconds each."),
             connections_max: s.count("connections_max", 10_000, 1..=1_000_000, "Connections at once; one more is closed."),
             sessions_max: s.count("sessions_max", 100_000, 1..=10_000_000, "Persistent sessions, connected or not; one more is refused."),
             session_expiry_max: s.duration("session_expiry_max", "7d", "0s"..="3650d", "Longest session expiry; a 3.1.1 session that is not clean gets it."),
@@ -97,11 +104,19 @@ fn read_tls(s: &mut Section<'_>) -> (Listen, Option<ServerTls>) {
     let client_ca_path = s.path(
         "client_ca_path",
         "",
-        "PEM file of authorities: clients must show a certificate that one of them signed.",
+        "PEM file of authorities: clients must show a certificate that one of them signed; a user with that certificate needs no password.",
     );
+    let client_crl_path = s.path(
+        "client_crl_path",
+        "",
+        "PEM file of lists of certificates that those authorities have revoked; with it, one that no list covers is refused too.",
+    );
+    if client_crl_path.is_some() && client_ca_path.is_none() {
+        s.error("client_crl_path", "has no meaning without client_ca_path");
+    }
     match (certificate_path, key_path) {
         (Some(certificate_path), Some(key_path)) => {
-            (listen, Some(ServerTls { certificate_path, key_path, client_ca_path }))
+            (listen, Some(ServerTls { certificate_path, key_path, client_ca_path, client_crl_path }))
         }
         (None, None) => {
             if !listen.is_default && !listen.is_off() {

@@ -50,8 +50,8 @@ pub const METRICS: &[Metric] = &[
     counter("urban_neuron_mqtt_endpoint_acknowledged_messages_total", "", "PUBACK and PUBREC sent."),
     counter(
         "urban_neuron_mqtt_endpoint_refused_messages_total",
-        "",
-        "PUBLISH packets answered with a refusal.",
+        "reason",
+        "PUBLISH packets and wills that were refused, by why; not_authorized: for a device that is not the sender's.",
     ),
     counter(
         "urban_neuron_mqtt_endpoint_abandoned_messages_total",
@@ -78,6 +78,27 @@ pub const METRICS: &[Metric] = &[
         "urban_neuron_mqtt_endpoint_ack_seconds",
         "",
         "From the arrival of a PUBLISH to its acknowledgement.",
+    ),
+    counter(
+        "urban_neuron_mqtt_endpoint_audit_suppressed_lines_total",
+        "",
+        "Lines of the audit trail that were not written, there being too many in one second.",
+    ),
+    gauge("urban_neuron_mqtt_endpoint_password_checks", "", "Passwords that wait for their check."),
+    gauge(
+        "urban_neuron_mqtt_endpoint_password_checks_limit",
+        "",
+        "Their limit; one more client is told that the server is busy.",
+    ),
+    gauge(
+        "urban_neuron_mqtt_endpoint_tls_broken",
+        "",
+        "1 while the files of the TLS listener cannot be used and those before them stay in force.",
+    ),
+    gauge(
+        "urban_neuron_mqtt_endpoint_users_broken",
+        "",
+        "1 while the file of users does not load and the users before it stay in force.",
     ),
     counter(
         "urban_neuron_mqtt_endpoint_closed_connections_total",

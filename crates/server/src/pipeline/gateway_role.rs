@@ -1,7 +1,7 @@
 //! The gateway role: adapters in front of the intake, heartbeats, and alerts for MQTT subscribers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -15,14 +15,16 @@ use super::shared::{Shared, Worker};
 use crate::alert_follower::{self, Ends};
 use crate::config::Config;
 use crate::conservation::Account;
-use crate::credentials::Credentials;
 use crate::decoders::Decoders;
 use crate::engine_configs;
 use crate::health::Role;
 use crate::heartbeat;
+use crate::identity::gatekeeper::Gatekeeper;
+use crate::identity::{user_file, users_watch};
 use crate::intake::PipelineSource;
 use crate::registry_watch;
 use crate::sessions;
+use crate::tls_watch;
 
 /// The adapters of one process.
 #[derive(Default)]
@@ -31,6 +33,8 @@ pub(super) struct Gateway {
     subscribers: Vec<MqttSubscriber>,
     coap: Option<CoapServer>,
     alert_publisher: Option<AlertPublisher>,
+    /// What follows the files of users and certificates.
+    watches: Vec<Worker>,
     /// Refused by the endpoint and in the books already.
     refused: AtomicU64,
     /// The same of the CoAP server.
@@ -75,14 +79,17 @@ impl Gateway {
         };
         let mut gateway = Gateway::default();
         if engine_configs::has_endpoint(config) {
+            let gatekeeper = gatekeeper(config)?;
             let endpoint = MqttEndpoint::start(
                 engine_configs::endpoint(config),
                 source(parts.endpoint_account.clone()),
                 parts.board.clone(),
-                authenticator(config)?,
+                authenticator(gatekeeper.as_ref()),
                 sessions::read(log).context("reading the MQTT sessions")?,
             );
-            gateway.endpoint = Some(endpoint.context("mqtt.endpoint")?);
+            let endpoint = endpoint.context("mqtt.endpoint")?;
+            gateway.watches = watches(config, parts, &endpoint, gatekeeper)?;
+            gateway.endpoint = Some(endpoint);
         }
         for (at, section) in config.mqtt_subscribers.iter().enumerate() {
             let subscriber = MqttSubscriber::start(
@@ -126,6 +133,8 @@ impl Gateway {
     /// Stops all adapters; what they took is acknowledged as it becomes durable, within the deadline.
     pub fn stop(self, deadline: Duration) {
         let ends_at = Instant::now() + deadline;
+        self.watches.iter().for_each(Worker::stop);
+        self.watches.into_iter().for_each(Worker::join);
         if let Some(endpoint) = self.endpoint {
             endpoint.stop(deadline);
         }
@@ -143,9 +152,46 @@ fn enter_refused(account: &Account, refused: u64, entered: &AtomicU64) {
     account.refuse(refused.saturating_sub(before));
 }
 
-fn authenticator(config: &Config) -> anyhow::Result<Arc<dyn Authenticator>> {
-    match &config.mqtt_endpoint.credentials_path {
-        None => Ok(Arc::new(AllowAnyone)),
-        Some(path) => Ok(Arc::new(Credentials::read(path).context("mqtt.endpoint.credentials_path")?)),
+/// Who lets users in, where the config names a file of them.
+fn gatekeeper(config: &Config) -> anyhow::Result<Option<Arc<Gatekeeper>>> {
+    let section = &config.mqtt_endpoint;
+    let Some(path) = &section.credentials_path else {
+        if section.allow_anonymous {
+            tracing::warn!(
+                "mqtt.endpoint.allow_anonymous: whoever reaches a listener may publish for every device"
+            );
+        }
+        return Ok(None);
+    };
+    let users = user_file::read(path).context("mqtt.endpoint.credentials_path")?;
+    let gatekeeper = Gatekeeper::start(users, engine_configs::gatekeeper(section));
+    Ok(Some(Arc::new(gatekeeper.context("starting the threads that check passwords")?)))
+}
+
+/// What follows the files of users and certificates.
+fn watches(
+    config: &Config,
+    parts: &Shared,
+    endpoint: &MqttEndpoint,
+    gatekeeper: Option<Arc<Gatekeeper>>,
+) -> anyhow::Result<Vec<Worker>> {
+    let section = &config.mqtt_endpoint;
+    let mut watches = Vec::new();
+    if let (Some(gatekeeper), Some(path)) = (gatekeeper, section.credentials_path.clone()) {
+        let connections = endpoint.connections_waker();
+        let follow = move |stop: &AtomicBool| users_watch::follow(&path, &gatekeeper, &connections, stop);
+        watches.push(parts.spawn("users watch", Role::Gateway, follow)?);
+    }
+    if let (Some(tls), Some(files)) = (endpoint.tls().cloned(), section.tls.clone()) {
+        let follow = move |stop: &AtomicBool| tls_watch::follow(&files, &tls, stop);
+        watches.push(parts.spawn("tls watch", Role::Gateway, follow)?);
+    }
+    Ok(watches)
+}
+
+fn authenticator(gatekeeper: Option<&Arc<Gatekeeper>>) -> Arc<dyn Authenticator> {
+    match gatekeeper {
+        None => Arc::new(AllowAnyone::default()),
+        Some(gatekeeper) => gatekeeper.clone(),
     }
 }

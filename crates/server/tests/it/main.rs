@@ -9,6 +9,7 @@ mod crash;
 mod disk_full;
 mod drain;
 mod honest_client;
+mod identities;
 #[path = "../../../log/tests/support/kafka_broker.rs"]
 mod kafka_broker;
 mod lake_rows;
