@@ -5,7 +5,7 @@ CARGO ?= cargo
 PYENV := target/pyenv
 
 BUILD_PACKAGES := pkg-config libssl-dev
-TEST_PACKAGES  := mosquitto mosquitto-clients kcat python3 python3-venv
+TEST_PACKAGES  := mosquitto mosquitto-clients libcoap3-bin kcat python3 python3-venv
 
 .PHONY: demo test lint fuzz bench acceptance build need-build need-test python kafka
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use gateway::mqtt_endpoint::{AllowAnyone, EndpointConfig, MqttEndpoint};
 use gateway::{AlertBoard, Intake, IntakeError, IntakeSource, Ticket, Wake};
-use model::RawMessage;
 use model::proto::Session;
+use model::{RawMessage, Reason};
 
 const CONNECTIONS: usize = 20;
 /// Messages of one write; each connection has two such blocks in flight.
@@ -270,9 +270,10 @@ impl IntakeSource for CountingSource {
 }
 
 impl Intake for CountingIntake {
-    fn push(&mut self, message: &RawMessage<'_>) {
+    fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason> {
         self.count += 1;
         self.bytes = self.bytes.wrapping_add(std::hint::black_box(message).payload.len());
+        None
     }
 
     fn put_session(&mut self, _: &str, _: Option<&Session>) {

@@ -12,6 +12,7 @@ use crate::draft::{Draft, DraftReading, DraftValue};
 use crate::known_devices::KnownDevices;
 use crate::local_zone::LocalZone;
 use crate::sink::{Buffers, Redrive, Sink};
+use crate::sparkplug_sessions::SparkplugSessions;
 
 /// What a decoder is made of.
 #[derive(Clone, Debug)]
@@ -119,6 +120,7 @@ impl Decoder {
                 readings: Vec::new(),
                 devices: Arc::default(),
                 time_zone: config.time_zone,
+                sparkplug: SparkplugSessions::default(),
             },
         }
     }
@@ -159,6 +161,14 @@ impl Decoder {
         }
     }
 
+    /// The edge nodes of Sparkplug of which something was missed, as (group, node): the adapter asks each for its births by
+    /// `Node Control/Rebirth`. Each is given once until it was born again.
+    pub fn take_sparkplug_rebirths(&mut self) -> Vec<(String, String)> {
+        let parted =
+            |node: Box<str>| node.split_once('/').map(|(group, node)| (group.to_owned(), node.to_owned()));
+        self.buffers.sparkplug.take_rebirths().filter_map(parted).collect()
+    }
+
     /// All dialects.
     pub fn dialects() -> impl Iterator<Item = DialectInfo> {
         DIALECTS.iter().map(|dialect| DialectInfo {
@@ -170,6 +180,11 @@ impl Decoder {
         })
     }
 
+    /// The names of the dialects that a message is of: one at most.
+    pub fn recognized(message: &RawMessage<'_>) -> impl Iterator<Item = &'static str> {
+        DIALECTS.iter().filter(|dialect| (dialect.recognizes)(message)).map(|dialect| dialect.name)
+    }
+
     fn decode_with(
         &mut self,
         dialect: &'static Dialect,
@@ -178,6 +193,9 @@ impl Decoder {
     ) -> Outcome<'_> {
         let mut sink = Sink::new(&mut self.buffers, dialect, redrive);
         let mut decoded = (dialect.decode)(message, &mut sink);
+        if decoded.is_ok() && sink.is_untouched() {
+            decoded = Err(Rejection::new(Reason::NoReadings, "the message says nothing of any device"));
+        }
         if message.is_will
             && (decoded.is_err() || self.buffers.children.is_empty())
             && let Some(device) = (dialect.device)(message.topic)

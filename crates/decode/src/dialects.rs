@@ -1,9 +1,37 @@
 //! One file a dialect.
 
+pub(crate) mod alink;
+pub(crate) mod checksum;
+pub(crate) mod chirpstack;
+pub(crate) mod chirpstack_json;
+pub(crate) mod chirpstack_protobuf;
+pub(crate) mod chirpstack_v3;
+pub(crate) mod cjt188;
+pub(crate) mod digits;
+pub(crate) mod dlt645;
 pub(crate) mod envelope;
 pub(crate) mod flat_json;
+pub(crate) mod frame_payload;
+pub(crate) mod gb26875;
+pub(crate) mod hj212;
+pub(crate) mod hj212_factors;
+pub(crate) mod homie;
+pub(crate) mod iotda_device;
+pub(crate) mod json_fields;
+pub(crate) mod jt808;
+pub(crate) mod local_time;
+pub(crate) mod modbus_rtu;
+pub(crate) mod onenet_device;
 pub(crate) mod own_topic;
 pub(crate) mod senml;
 pub(crate) mod senml_cbor;
 pub(crate) mod senml_json;
+pub(crate) mod sl651;
+pub(crate) mod sparkplug;
+pub(crate) mod sparkplug_metric;
 pub(crate) mod status;
+pub(crate) mod tasmota;
+pub(crate) mod thing_model;
+pub(crate) mod thingsboard;
+pub(crate) mod tts;
+pub(crate) mod zigbee2mqtt;

@@ -92,6 +92,19 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// What the dialect itself knows of the link or the device, unless the device said it under the same name.
+pub(crate) fn push_unless_said<'a>(
+    readings: &mut Vec<DraftReading<'a>>,
+    metric: &'static str,
+    value: Option<DraftValue<'a>>,
+) {
+    if let Some(value) = value
+        && readings.iter().all(|reading| reading.metric != metric)
+    {
+        readings.push(DraftReading::new(metric, value));
+    }
+}
+
 /// Gives the allocation of an emptied list to readings of another message.
 pub(crate) fn recycle<'b>(mut readings: Vec<DraftReading<'_>>) -> Vec<DraftReading<'b>> {
     readings.clear();

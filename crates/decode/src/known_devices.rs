@@ -101,6 +101,14 @@ impl KnownDevices {
 }
 
 impl<'k> Known<'k> {
+    /// The names for which its model says what they mean, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'k str> + use<'k> {
+        let mut names: Vec<&str> =
+            self.metrics.into_iter().flat_map(|metrics| metrics.keys().map(|name| &**name)).collect();
+        names.sort_unstable();
+        names.into_iter()
+    }
+
     /// What a name means that the device sends.
     pub(crate) fn mapping(&self, sent: &str) -> Option<&'k MetricMapping> {
         self.metrics?.get(sent)

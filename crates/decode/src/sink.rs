@@ -14,6 +14,7 @@ use crate::encode::{self, Head, SourceHead};
 use crate::known_devices::{KnownDevices, Strangers};
 use crate::local_zone::LocalZone;
 use crate::normalize::{Times, normalize};
+use crate::sparkplug_sessions::SparkplugSessions;
 
 /// Readings of one message at most.
 pub const READINGS_MAX: usize = 4_096;
@@ -35,6 +36,7 @@ pub(crate) struct Buffers {
     pub readings: Vec<DraftReading<'static>>,
     pub devices: Arc<KnownDevices>,
     pub time_zone: LocalZone,
+    pub sparkplug: SparkplugSessions,
 }
 
 /// Where one child stands in the buffers.
@@ -101,6 +103,20 @@ impl<'s> Sink<'s> {
         Ok(())
     }
 
+    pub(crate) fn sparkplug(&mut self) -> &mut SparkplugSessions {
+        &mut self.buffers.sparkplug
+    }
+
+    /// The names for which the model of a device says what they mean.
+    pub(crate) fn model_names(&self, device_id: &str) -> impl Iterator<Item = &str> {
+        self.buffers.devices.find(device_id).into_iter().flat_map(|known| known.names())
+    }
+
+    /// Not even a refused child has come.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.index == 0
+    }
+
     fn next_index(&mut self) -> Result<u32, Rejection> {
         if self.index >= CHILDREN_MAX {
             return Err(Rejection::new(
@@ -132,10 +148,7 @@ impl<'s> Sink<'s> {
             return Err(Rejection::new(Reason::UnregisteredDevice, what));
         }
         let claim = draft.time.or_else(|| draft.readings.first().and_then(|reading| reading.time));
-        let zone = draft
-            .has_local_times
-            .then(|| known.and_then(|known| known.zone))
-            .map(|known| known.unwrap_or(time_zone));
+        let zone = draft.has_local_times.then(|| known.and_then(|known| known.zone).unwrap_or(time_zone));
         let decide = |claim: Option<DraftTime>| {
             let in_utc = |claim: DraftTime| match zone {
                 Some(zone) => DraftTime { at_us: zone.to_utc_us(claim.at_us), ..claim },
@@ -170,8 +183,7 @@ impl<'s> Sink<'s> {
                 ]),
                 codec: self.dialect.name,
                 codec_version: self.dialect.version,
-                is_time_zone_assumed: claim.is_some()
-                    && zone.is_some_and(|zone| std::ptr::eq(zone, time_zone)),
+                is_time_zone_assumed: claim.and(zone).is_some_and(|zone| std::ptr::eq(zone, time_zone)),
             },
         };
         let readings = draft.readings.iter().map(|reading| {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use model::RawMessage;
 use model::proto::Session;
+use model::{RawMessage, Reason};
 
 /// Counts what one intake was given: everything up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +19,9 @@ pub struct IntakeError(pub String);
 
 /// Takes raw messages on one thread. Made for one thread and monomorphized into the adapter.
 pub trait Intake: 'static {
-    /// Takes one message: it becomes telemetry, dead letters or both. Never blocks and never refuses.
-    fn push(&mut self, message: &RawMessage<'_>);
+    /// Takes one message: it becomes telemetry, dead letters or both. Never blocks and never refuses; where nothing of it
+    /// became telemetry, says why, for transports that answer with a reason.
+    fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason>;
 
     /// Says that a persistent session exists (`Some`) or no longer does (`None`), durable with the next ticket.
     fn put_session(&mut self, client_id: &str, session: Option<&Session>);

@@ -6,6 +6,7 @@
 pub mod alert_board;
 pub mod alert_publisher;
 pub mod coap;
+pub mod coap_server;
 pub mod intake;
 pub mod mqtt;
 pub mod mqtt_endpoint;

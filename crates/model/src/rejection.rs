@@ -15,6 +15,10 @@ pub enum Reason {
     MalformedCbor,
     MalformedProtobuf,
     MalformedSenml,
+    /// A field frame whose marks or lengths do not fit.
+    MalformedFrame,
+    /// A field frame that was damaged on its way.
+    WrongChecksum,
     /// Nested deeper than the limit.
     TooDeep,
     /// More readings or children than the limit.
@@ -42,7 +46,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 23] = [
+    pub const ALL: [Reason; 25] = [
         Reason::UnknownDialect,
         Reason::EmptyPayload,
         Reason::PayloadTooLarge,
@@ -51,6 +55,8 @@ impl Reason {
         Reason::MalformedCbor,
         Reason::MalformedProtobuf,
         Reason::MalformedSenml,
+        Reason::MalformedFrame,
+        Reason::WrongChecksum,
         Reason::TooDeep,
         Reason::TooMany,
         Reason::InvalidDeviceId,
@@ -79,6 +85,8 @@ impl Reason {
             Reason::MalformedCbor => "malformed_cbor",
             Reason::MalformedProtobuf => "malformed_protobuf",
             Reason::MalformedSenml => "malformed_senml",
+            Reason::MalformedFrame => "malformed_frame",
+            Reason::WrongChecksum => "wrong_checksum",
             Reason::TooDeep => "too_deep",
             Reason::TooMany => "too_many",
             Reason::InvalidDeviceId => "invalid_device_id",

@@ -74,6 +74,13 @@ impl<'a> Fields<'a> {
     }
 
     /// # Errors
+    /// Truncated.
+    #[inline]
+    pub fn fixed32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// # Errors
     /// Truncated, or over 64 bits.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, Malformed> {

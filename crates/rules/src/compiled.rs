@@ -1,176 +1,117 @@
 //! A rule set in the form in which it is evaluated: metrics by number, selectors matched by profile, and for each
 //! (profile, metric) a plan that finds the rules whose truth a new value may change.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::condition::Condition;
-use crate::intervals::Intervals;
-use crate::life::Timing;
-use crate::matching::{Matching, ProfileId, SelectorId};
+use crate::matching::{Matching, ProfileId};
 use crate::metrics::Metrics;
+use crate::plan::{Edge, Plan, PlanId};
+use crate::prepared::{NamedMetric, PreparedRule, PreparedRules};
 use crate::reading::MetricId;
-use crate::rule::{Absent, Meaning, QualityFilter, Rule};
 use crate::rule_set::RuleSet;
 use crate::running_window::WindowKind;
 use crate::series::View;
 use crate::states::RuleId;
-use crate::window_function::Window;
-use crate::zone::Polygons;
 
-/// Number of a plan.
-pub(crate) type PlanId = u32;
+pub(crate) use crate::prepared::Shape;
 
-/// One rule, ready to be evaluated.
+/// One rule, ready to be evaluated: as it is prepared, with the numbers that the evaluator has for its metrics.
 #[derive(Debug)]
 pub(crate) struct CompiledRule {
     /// Its place in the order of ids.
     pub(crate) number: RuleId,
-    pub(crate) rule: Arc<Rule>,
-    pub(crate) id: Arc<str>,
-    pub(crate) digest: Arc<str>,
-    pub(crate) condition: Arc<str>,
+    prepared: Arc<PreparedRule>,
     pub(crate) metrics: Box<[MetricId]>,
-    pub(crate) timing: Timing,
-    pub(crate) view: View,
-    pub(crate) selector: SelectorId,
-    pub(crate) shape: Shape,
     /// The offset at which it took effect: it knows no reading from before.
     pub(crate) since_offset: i64,
 }
 
-/// How a rule is evaluated.
-#[derive(Debug)]
-pub(crate) enum Shape {
-    /// Numbers of one metric: true inside a set. `clear` is the complement where there is none.
-    Band { raise: Intervals, clear: Option<Intervals> },
-    /// Anything else, on the readings in place.
-    General { when: Condition, clear: Option<Condition>, zones: Vec<Polygons> },
-    /// Nothing of the device, or of one metric of it, for a span.
-    DeadMan { span_us: i64, metric: Option<MetricId> },
-}
+impl Deref for CompiledRule {
+    type Target = PreparedRule;
 
-/// One end of one interval of one rule's raise set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub(crate) start: f64,
-    pub(crate) end: f64,
-    pub(crate) rule: RuleId,
-}
-
-/// The rules that name one metric and match the devices of one profile.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    /// Intervals of band rules by their start.
-    pub(crate) starts: Vec<Edge>,
-    /// The same by their end.
-    pub(crate) ends: Vec<Edge>,
-    /// Rules of the general shape, rising.
-    pub(crate) generals: Vec<RuleId>,
-    /// The windows over the metric that these look at.
-    pub(crate) windows: Vec<(WindowKind, i64)>,
-}
-
-impl Plan {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.starts.is_empty() && self.generals.is_empty()
-    }
-
-    /// The intervals that hold `value`; where `quiet` held the value before it, those that did not hold that one suffice.
-    pub(crate) fn begun(&self, quiet: Option<(f64, f64)>, value: f64) -> impl Iterator<Item = Edge> {
-        let upto = |value| self.starts.partition_point(|edge| edge.start <= value);
-        let from = |value| self.ends.partition_point(|edge| edge.end < value);
-        let edges = match quiet {
-            None => &self.starts[..upto(value)],
-            Some((_, high)) if value > high => &self.starts[upto(high)..upto(value)],
-            Some((low, _)) if value < low => &self.ends[from(value)..from(low)],
-            Some(_) => &[],
-        };
-        edges.iter().copied().filter(move |edge| edge.start <= value && value <= edge.end)
+    fn deref(&self) -> &PreparedRule {
+        &self.prepared
     }
 }
 
 /// The rules in force. A rule's number is its place in the order of ids.
 #[derive(Debug, Default)]
 pub(crate) struct CompiledRules {
+    pub(crate) prepared: Arc<PreparedRules>,
     pub(crate) rules: Vec<CompiledRule>,
     pub(crate) matching: Matching,
-    /// By view: a rule takes the readings that are in place there.
-    views: [bool; 2],
-    /// Metrics whose readings in place are kept, since a rule of the general shape looks at them, and the longest span
-    /// that a window of them looks back over.
-    kept: HashMap<MetricId, Option<i64>>,
-    by_metric: HashMap<(MetricId, SelectorId), Vec<RuleId>>,
-    /// Rules whose conditions name no metric: any reading evaluates them.
-    unnamed: Vec<RuleId>,
-    pub(crate) dead_men: Vec<RuleId>,
+    /// By the evaluator's number of a metric; a shorter list, and `None`, where no rule names it.
+    named: Vec<Option<NamedMetric>>,
     plans: Vec<Plan>,
     /// Numbers of plans go on from rule set to rule set: a lower one is of an earlier set, and no longer one.
     first_plan: PlanId,
     plan_ids: HashMap<(ProfileId, MetricId), PlanId>,
+    /// Dead-men that match the devices of a profile, made as they are first asked for.
+    dead_men: HashMap<ProfileId, Box<[RuleId]>>,
 }
 
 impl CompiledRules {
     pub(crate) fn new(rule_set: &RuleSet, metrics: &mut Metrics, since_offset: i64) -> Self {
-        let mut compiled = CompiledRules::default();
-        for rule in rule_set.rules() {
-            let id = compiled.rules.len() as RuleId;
-            let rule = compile(
-                id,
-                rule,
-                rule_set,
-                metrics,
-                compiled.matching.add(rule.meaning.selector.as_ref()),
-                since_offset,
-            );
-            compiled.views[rule.view as usize] = true;
-            compiled.index(id, &rule);
-            compiled.rules.push(rule);
+        let prepared = Arc::clone(rule_set.prepared());
+        let numbers: Vec<MetricId> = prepared.metrics.iter().map(|name| metrics.find_or_add(name)).collect();
+        let mut named = vec![None; metrics.len()];
+        for (name, number) in numbers.iter().enumerate() {
+            named[*number as usize] = Some(name);
         }
-        compiled
-    }
-
-    fn index(&mut self, id: RuleId, rule: &CompiledRule) {
-        match rule.shape {
-            Shape::DeadMan { .. } => return self.dead_men.push(id),
-            Shape::General { .. } => {
-                rule.metrics.iter().for_each(|metric| {
-                    self.kept.entry(*metric).or_default();
-                });
-                for Window { metric, span_us, .. } in rule.rule.meaning.windows() {
-                    let longest_us = self.kept.entry(rule.metrics[metric]).or_default();
-                    *longest_us = (*longest_us).max(Some(span_us));
-                }
-                if rule.metrics.is_empty() {
-                    self.unnamed.push(id);
-                }
-            }
-            Shape::Band { .. } => {}
-        }
-        for metric in &rule.metrics {
-            self.by_metric.entry((*metric, rule.selector)).or_default().push(id);
+        let compile = |(number, rule): (usize, &Arc<PreparedRule>)| CompiledRule {
+            number: number as RuleId,
+            prepared: Arc::clone(rule),
+            metrics: rule.named.iter().map(|name| numbers[*name]).collect(),
+            since_offset,
+        };
+        CompiledRules {
+            rules: prepared.rules.iter().enumerate().map(compile).collect(),
+            matching: Matching::new(Arc::clone(&prepared.selectors)),
+            named,
+            prepared,
+            ..CompiledRules::default()
         }
     }
 
     /// Rules that any reading of a device of a profile evaluates.
     pub(crate) fn unnamed_of(&self, profile: ProfileId) -> impl Iterator<Item = RuleId> {
         let matches = move |rule: &RuleId| self.matching.is_in(profile, self.get(*rule).selector);
-        self.unnamed.iter().copied().filter(matches)
+        self.prepared.unnamed.iter().copied().filter(matches)
     }
 
     pub(crate) fn has_unnamed(&self) -> bool {
-        !self.unnamed.is_empty()
+        !self.prepared.unnamed.is_empty()
+    }
+
+    /// Every dead-man, in the order of rule ids.
+    pub(crate) fn dead_men(&self) -> &[RuleId] {
+        &self.prepared.dead_men
+    }
+
+    /// Those that match the devices of a profile.
+    pub(crate) fn dead_men_of(&mut self, profile: ProfileId) -> &[RuleId] {
+        let CompiledRules { prepared, matching, dead_men, .. } = self;
+        dead_men.entry(profile).or_insert_with(|| {
+            let matches = |rule: &RuleId| matching.is_in(profile, prepared.rules[*rule as usize].selector);
+            prepared.dead_men.iter().copied().filter(matches).collect()
+        })
+    }
+
+    fn named(&self, metric: MetricId) -> Option<NamedMetric> {
+        self.named.get(metric as usize).copied().flatten()
     }
 
     /// The longest span that a window of a metric looks back over.
     pub(crate) fn window_span_us(&self, metric: MetricId) -> Option<i64> {
-        self.kept.get(&metric).copied().flatten()
+        self.prepared.kept[self.named(metric)?].flatten()
     }
 
     /// The views that rules look at.
     pub(crate) fn views(&self) -> impl Iterator<Item = View> {
-        View::BOTH.into_iter().filter(|view| self.views[*view as usize])
+        View::BOTH.into_iter().filter(|view| self.prepared.views[*view as usize])
     }
 
     #[inline]
@@ -181,7 +122,7 @@ impl CompiledRules {
     /// Whether readings in place of a metric are kept, of every device: one that does not match now may do so by its next
     /// message.
     pub(crate) fn keeps(&self, metric: MetricId) -> bool {
-        self.kept.contains_key(&metric) || self.has_unnamed()
+        self.named(metric).is_some_and(|metric| self.prepared.kept[metric].is_some()) || self.has_unnamed()
     }
 
     pub(crate) fn plan(&self, plan: PlanId) -> &Plan {
@@ -211,13 +152,17 @@ impl CompiledRules {
     }
 
     fn make_plan(&self, profile: ProfileId, metric: MetricId) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan::new(profile);
+        let mut edges = Vec::new();
+        let Some(named) = self.named(metric) else {
+            return plan;
+        };
         let selectors = self.matching.selectors_of(profile).iter();
-        for id in selectors.filter_map(|selector| self.by_metric.get(&(metric, *selector))).flatten().copied()
-        {
+        let rules = selectors.filter_map(|selector| self.prepared.by_metric.get(&(named, *selector)));
+        for id in rules.flatten().copied() {
             match &self.get(id).shape {
                 Shape::Band { raise, .. } => {
-                    plan.starts.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
+                    edges.extend(raise.iter().map(|(start, end)| Edge { start, end, rule: id }));
                 }
                 Shape::General { .. } => {
                     plan.generals.push(id);
@@ -233,63 +178,7 @@ impl CompiledRules {
         plan.generals.sort_unstable();
         plan.windows.sort_unstable();
         plan.windows.dedup();
-        plan.ends = plan.starts.clone();
-        plan.starts.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.rule.cmp(&b.rule)));
-        plan.ends.sort_by(|a, b| a.end.total_cmp(&b.end).then(a.rule.cmp(&b.rule)));
+        plan.set_edges(edges);
         plan
-    }
-}
-
-fn compile(
-    number: RuleId,
-    rule: &Rule,
-    rule_set: &RuleSet,
-    metrics: &mut Metrics,
-    selector: SelectorId,
-    since_offset: i64,
-) -> CompiledRule {
-    let meaning = &rule.meaning;
-    CompiledRule {
-        number,
-        id: rule.id.as_str().into(),
-        digest: rule.digest().into(),
-        condition: rule.condition_text().into(),
-        metrics: meaning.metrics.iter().map(|name| metrics.find_or_add(name)).collect(),
-        timing: Timing {
-            for_us: meaning.for_us,
-            clear_for_us: meaning.clear_for_us,
-            silence_grace_us: meaning.silence_grace_us,
-        },
-        view: match meaning.quality {
-            QualityFilter::Good => View::Good,
-            QualityFilter::Any => View::Any,
-        },
-        selector,
-        shape: shape(meaning, rule_set, metrics),
-        since_offset,
-        rule: Arc::new(rule.clone()),
-    }
-}
-
-fn shape(meaning: &Meaning, rule_set: &RuleSet, metrics: &mut Metrics) -> Shape {
-    let Some(when) = &meaning.when else {
-        let Absent { span_us, metric } = meaning.absent.clone().expect("a rule without `when` has `absent`");
-        return Shape::DeadMan { span_us, metric: metric.map(|name| metrics.find_or_add(&name)) };
-    };
-    // Counted hits and masked alerts depend on every evaluation.
-    let is_plain = meaning.metrics.len() == 1 && meaning.hits.is_none() && meaning.active.is_none();
-    let numbers = |condition: &Condition| condition.numbers(0).filter(|_| is_plain);
-    match (numbers(when), meaning.clear.as_ref().map(numbers)) {
-        (Some(raise), None) => Shape::Band { raise, clear: None },
-        (Some(raise), Some(Some(clear))) => Shape::Band { raise, clear: Some(clear) },
-        _ => Shape::General {
-            when: when.clone(),
-            clear: meaning.clear.clone(),
-            zones: meaning
-                .zones
-                .iter()
-                .map(|name| rule_set.registry().zone(name).cloned().unwrap_or_default())
-                .collect(),
-        },
     }
 }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::devices::DeviceId;
 use crate::states::RuleId;
@@ -43,6 +43,8 @@ pub(crate) struct DeadMen {
     pub(crate) alive: Alive,
     watches: HashMap<WatchKey, Watch>,
     provisional: Vec<WatchKey>,
+    /// Devices that rules may watch which they no longer match: their next sign of life ends these watches.
+    strays: HashSet<DeviceId>,
     /// Not later than the live time at which a watch that misses nothing yet will: one entry each. A sign of life leaves
     /// it where it is; it is put right when its time comes.
     deadlines: BinaryHeap<Reverse<(i64, RuleId, DeviceId)>>,
@@ -91,6 +93,19 @@ impl DeadMen {
             self.deadlines.push(Reverse((last_alive_us.saturating_add(span_us), key.0, key.1)));
         }
         Some(before)
+    }
+
+    pub(crate) fn has_strays(&self) -> bool {
+        !self.strays.is_empty()
+    }
+
+    pub(crate) fn add_stray(&mut self, device: DeviceId) {
+        self.strays.insert(device);
+    }
+
+    /// Whether it is one; it is none from now on.
+    pub(crate) fn take_stray(&mut self, device: DeviceId) -> bool {
+        self.strays.remove(&device)
     }
 
     pub(crate) fn remove(&mut self, key: WatchKey) {

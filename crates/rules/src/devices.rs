@@ -119,10 +119,6 @@ impl Devices {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Device> {
         self.devices.iter()
     }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
-        self.devices.iter_mut()
-    }
 }
 
 /// Not the bits by which the table finds a slot.

@@ -53,7 +53,6 @@ impl Core {
         let Some(plan) = series.plan.map(|plan| self.rules.plan(plan)) else {
             return;
         };
-        let profile = self.devices.get(series.device).profile;
         for view in self.rules.views() {
             let Some(at) = touched.by_view[view as usize] else {
                 continue;
@@ -62,10 +61,8 @@ impl Core {
             let generals = plan.generals.iter().copied().filter(is_seen);
             candidates.extend(generals.map(|rule| Candidate { rule, band: None }));
             let band = |rule| Candidate { rule, band: Some((touched.series, at)) };
-            let is_matched = |rule: &RuleId| {
-                profile
-                    .is_some_and(|profile| self.rules.matching.is_in(profile, self.rules.get(*rule).selector))
-            };
+            let is_matched =
+                |rule: &RuleId| self.rules.matching.is_in(plan.profile, self.rules.get(*rule).selector);
             let active = self.states.list(series.states).map(|id| self.states.get(id).rule);
             candidates.extend(active.filter(is_seen).filter(is_matched).map(band));
             if let TakenValue::Number(value) = cause.readings[at as usize].value {

@@ -65,7 +65,7 @@ impl Core {
     /// What is kept of a series in the view of a rule.
     fn kept_of(&self, series: SeriesId, rule: &CompiledRule) -> Option<&KeptView> {
         let kept = self.series[series as usize].kept?;
-        Some(&self.kept[kept as usize].by_view[rule.view as usize])
+        self.kept[kept as usize].get(rule.view)
     }
 
     /// The offset from which a rule knows readings of a device.

@@ -105,6 +105,10 @@ impl KnownRegistry {
         self.zones.get(name)
     }
 
+    pub(crate) fn has_zones_of(&self, other: &KnownRegistry) -> bool {
+        self.zones == other.zones
+    }
+
     /// Models have the same limits in both.
     pub(crate) fn has_models_of(&self, other: &KnownRegistry) -> bool {
         self.models == other.models

@@ -27,6 +27,8 @@ mod matching;
 mod meaning_reader;
 mod metrics;
 mod placing;
+mod plan;
+mod prepared;
 mod quiet;
 mod reading;
 mod resolve;

@@ -1,6 +1,8 @@
 //! Which selectors match a device, without trying each: a selector that wants one of some values of an attribute is
 //! found by the device's value. Devices with the same matches share one profile.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 
 use crate::selector::{Attribute, Attributes, Selector};
@@ -12,19 +14,25 @@ pub(crate) type ProfileId = u32;
 
 /// The distinct selectors of a rule set.
 #[derive(Debug, Default)]
-pub(crate) struct Matching {
+pub(crate) struct Selectors {
     selectors: Vec<Option<Selector>>,
     by_text: HashMap<String, SelectorId>,
     by_value: HashMap<Attribute, HashMap<String, Vec<SelectorId>>>,
     unkeyed: Vec<SelectorId>,
+    used: HashSet<Attribute>,
+}
+
+/// Which of them match the devices seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Matching {
+    selectors: Arc<Selectors>,
     profiles: Vec<Box<[SelectorId]>>,
     /// As [`crate::compiled::CompiledRules`] numbers plans.
     first_profile: ProfileId,
-    used: HashSet<Attribute>,
     profile_ids: HashMap<Box<[SelectorId]>, ProfileId>,
 }
 
-impl Matching {
+impl Selectors {
     /// The number of a selector, `None` matching every device.
     pub(crate) fn add(&mut self, selector: Option<&Selector>) -> SelectorId {
         let text = serde_json::to_string(&selector).expect("a selector holds nothing that JSON cannot");
@@ -51,8 +59,8 @@ impl Matching {
         id
     }
 
-    /// The profile of a device with these attributes.
-    pub(crate) fn profile(&mut self, device: &impl Attributes) -> ProfileId {
+    /// Those that match a device with these attributes, rising.
+    pub(crate) fn matching(&self, device: &impl Attributes) -> Vec<SelectorId> {
         let keyed = self
             .by_value
             .iter()
@@ -63,6 +71,18 @@ impl Matching {
         });
         matching.sort_unstable();
         matching.dedup();
+        matching
+    }
+}
+
+impl Matching {
+    pub(crate) fn new(selectors: Arc<Selectors>) -> Self {
+        Matching { selectors, ..Matching::default() }
+    }
+
+    /// The profile of a device with these attributes.
+    pub(crate) fn profile(&mut self, device: &impl Attributes) -> ProfileId {
+        let matching = self.selectors.matching(device);
         if let Some(id) = self.profile_ids.get(matching.as_slice()) {
             return *id;
         }
@@ -75,7 +95,7 @@ impl Matching {
 
     /// Whether a selector asks for this attribute.
     pub(crate) fn uses(&self, attribute: &Attribute) -> bool {
-        self.used.contains(attribute)
+        self.selectors.used.contains(attribute)
     }
 
     pub(crate) fn selectors_of(&self, profile: ProfileId) -> &[SelectorId] {

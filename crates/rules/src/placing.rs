@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use model::ValueView;
 
-use crate::compiled::PlanId;
 use crate::condition::Value;
 use crate::devices::{DeviceAttributes, DeviceId, SeriesId};
 use crate::evaluator::Core;
 use crate::matching::ProfileId;
 use crate::metrics::Metrics;
+use crate::plan::PlanId;
 use crate::reading::PlacedReading;
 use crate::series::{Kept, KeptView, View};
 use crate::taking::{Group, Taken, TakenValue};
@@ -47,14 +47,17 @@ impl Core {
     /// Decides by view whether a reading is late, else makes its time the newest.
     fn move_newest(&mut self, taken: &mut Taken) {
         let entry = &mut self.entries[taken.series as usize];
-        let any_newest_us = self.any_ahead_us.get(&taken.series).copied().unwrap_or(entry.newest_us);
+        let ahead_us = self.any_ahead_us.get(&taken.series).copied();
+        let any_newest_us = ahead_us.unwrap_or(entry.newest_us);
         let in_good = taken.is_good && taken.observed_at_us >= entry.newest_us;
         let in_any = taken.observed_at_us >= any_newest_us;
         if in_good {
             entry.newest_us = taken.observed_at_us;
         }
         if in_any && taken.is_good {
-            self.any_ahead_us.remove(&taken.series);
+            if ahead_us.is_some() {
+                self.any_ahead_us.remove(&taken.series);
+            }
         } else if in_any && taken.observed_at_us > entry.newest_us {
             self.any_ahead_us.insert(taken.series, taken.observed_at_us);
         }
@@ -119,7 +122,7 @@ impl Core {
             self.kept.push(Kept::default());
             self.kept.len() as u32 - 1
         });
-        let by_view = &mut self.kept[*kept as usize].by_view;
+        let kept = &mut self.kept[*kept as usize];
         let window = self.rules.window_span_us(taken.metric).map(|span_us| {
             let value = match taken.value {
                 TakenValue::Number(number) => number,
@@ -130,7 +133,7 @@ impl Core {
         });
         let running = (plan, &*self.rules.plan(plan).windows);
         for view in self.rules.views().filter(|view| taken.is_placed[*view as usize]) {
-            let KeptView { place, window: readings } = &mut by_view[view as usize];
+            let KeptView { place, window: readings } = kept.get_mut(view);
             *place = Some(placed(taken, cause, &self.metrics));
             if let Some((span_us, reading)) = window {
                 let readings_max = self.limits.window_readings_max;

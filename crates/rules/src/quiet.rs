@@ -1,6 +1,6 @@
 //! The quiet interval of a series: set from the value in place and the states reached, whatever the number of rules.
 
-use crate::compiled::{Edge, Shape};
+use crate::compiled::Shape;
 use crate::devices::SeriesId;
 use crate::evaluator::Core;
 use crate::life::{Phase, due_us};
@@ -28,30 +28,21 @@ impl Core {
     /// The interval around a value in which no rule of the series changes state, and the event time until which.
     fn quiet(&self, series: SeriesId, value: f64) -> Option<((f64, f64), i64)> {
         let series = &self.series[series as usize];
-        let profile = self.devices.get(series.device).profile?;
         let plan = self.rules.plan(series.plan?);
         let (mut low, mut high, mut due) = (f64::NEG_INFINITY, f64::INFINITY, i64::MAX);
         for id in self.states.list(series.states) {
             let state = self.states.get(id);
             let rule = self.rules.get(state.rule);
-            if !self.rules.matching.is_in(profile, rule.selector) {
+            if !self.rules.matching.is_in(plan.profile, rule.selector) {
                 continue;
             }
             let (from, to) = steady(&rule.shape, state.phase, value)?;
             (low, high) = (low.max(from), high.min(to));
             due = due.min(due_us(state.phase, &rule.timing).unwrap_or(i64::MAX));
         }
-        let is_idle =
-            |edge: &&Edge| self.states.list(series.states).all(|id| self.states.get(id).rule != edge.rule);
-        let above = plan.starts.partition_point(|edge| edge.start <= value);
-        if let Some(edge) = plan.starts[above..].iter().find(is_idle) {
-            high = high.min(edge.start.next_down());
-        }
-        let below = plan.ends.partition_point(|edge| edge.end < value);
-        if let Some(edge) = plan.ends[..below].iter().rev().find(is_idle) {
-            low = low.max(edge.end.next_up());
-        }
-        Some(((low, high), due))
+        let is_idle = |rule| self.states.list(series.states).all(|id| self.states.get(id).rule != rule);
+        let (from, to) = plan.gap_around(value, is_idle);
+        Some(((low.max(from), high.min(to)), due))
     }
 }
 

@@ -140,9 +140,13 @@ pub enum QualityFilter {
 impl Rule {
     /// SHA-256 over the id and the meaning, lower-case hex.
     pub fn digest(&self) -> String {
+        hex(&self.digest_bytes())
+    }
+
+    pub(crate) fn digest_bytes(&self) -> [u8; 32] {
         let meaning =
             serde_json::to_vec(&(&self.id, &self.meaning)).expect("a rule holds nothing that JSON cannot");
-        hex(&Sha256::digest(meaning))
+        Sha256::digest(meaning).into()
     }
 
     /// The raise condition as a reader writes it, with the limits in force where a device has none of its own.

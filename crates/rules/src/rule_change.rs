@@ -38,8 +38,7 @@ impl Core {
         sink: &mut impl Sink,
     ) {
         let mut next = CompiledRules::new(&rule_set, &mut self.metrics, offset);
-        let fates: Vec<Fate> =
-            (0..self.rules.rules.len()).map(|rule| self.fate(rule as RuleId, &next, &rule_set)).collect();
+        let fates = self.fates(&next, &rule_set);
         for (rule, fate) in self.rules.rules.iter().zip(&fates) {
             if let Fate::Kept(kept) = fate {
                 next.rules[*kept as usize].since_offset = rule.since_offset;
@@ -70,16 +69,35 @@ impl Core {
         self.entries.iter_mut().for_each(|entry| entry.disturb());
     }
 
-    /// What becomes of a rule whatever the device: its meaning and its zones are the same, or it ends.
-    fn fate(&self, rule: RuleId, next: &CompiledRules, rule_set: &RuleSet) -> Fate {
-        let rule = self.rules.get(rule);
+    /// What becomes of each rule whatever the device: its meaning and its zones are the same, or it ends.
+    fn fates(&self, next: &CompiledRules, rule_set: &RuleSet) -> Vec<Fate> {
         let (old, new) = (self.rule_set.registry(), rule_set.registry());
-        let has_same_zones = || rule.rule.meaning.zones.iter().all(|zone| old.zone(zone) == new.zone(zone));
-        match next.rules.binary_search_by(|one| one.id.cmp(&rule.id)) {
-            Ok(at) if next.rules[at].digest == rule.digest && has_same_zones() => Fate::Kept(at as RuleId),
-            Ok(_) => Fate::Ends("rule_changed"),
-            Err(_) => Fate::Ends("rule_removed"),
-        }
+        let are_zones_same = old.has_zones_of(new);
+        let has_same_zones = |rule: usize| {
+            let zones = &self.rules.rules[rule].rule.meaning.zones;
+            are_zones_same || zones.iter().all(|zone| old.zone(zone) == new.zone(zone))
+        };
+        let (digests, next_digests) = (&self.rules.prepared.digests, &next.prepared.digests);
+        // Both sets are in the order of ids, and a digest is over the id too.
+        let mut at = 0;
+        let fate = |rule: usize| {
+            let mut is_same = next_digests.get(at) == Some(&digests[rule]);
+            if !is_same {
+                let id = &self.rules.rules[rule].id;
+                at += next.rules[at..].partition_point(|one| one.id < *id);
+                if next.rules.get(at).is_none_or(|one| one.id != *id) {
+                    return Fate::Ends("rule_removed");
+                }
+                is_same = next_digests[at] == digests[rule];
+            }
+            at += 1;
+            if is_same && has_same_zones(rule) {
+                Fate::Kept(at as RuleId - 1)
+            } else {
+                Fate::Ends("rule_changed")
+            }
+        };
+        (0..digests.len()).map(fate).collect()
     }
 
     /// What becomes of a (rule, device): the first reason that holds.

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Finding, SourceText};
 use crate::inhibition::InhibitionReader;
 use crate::known_registry::KnownRegistry;
-use crate::matching::{Matching, SelectorId};
+use crate::matching::{SelectorId, Selectors};
 use crate::resolve::{MetricCatalog, Surroundings};
 use crate::rule::Rule;
 use crate::rule_reader::{RuleReader, id_of};
@@ -78,7 +78,7 @@ impl RuleSource {
             rules: Vec::new(),
             ids: HashMap::new(),
             wheres: Vec::new(),
-            matching: Matching::default(),
+            selectors: Selectors::default(),
             inhibitions: InhibitionReader::default(),
             errors: vec![],
             warnings: vec![],
@@ -114,7 +114,7 @@ struct Load<'a> {
     ids: HashMap<String, String>,
     /// Every `where`, and what to say of it if it matches no registered device.
     wheres: Vec<(SelectorId, Diagnostic)>,
-    matching: Matching,
+    selectors: Selectors,
     inhibitions: InhibitionReader,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -192,7 +192,7 @@ impl Load<'_> {
                 let help = "devices outside the registry may still match; else mend it, or register them";
                 let found = "a `where` that matches no registered device";
                 let warning = source.diagnostic(Finding::new(place.span(), found, help));
-                let selector = self.matching.add(rule.meaning.selector.as_ref());
+                let selector = self.selectors.add(rule.meaning.selector.as_ref());
                 self.wheres.push((selector, warning));
             }
             self.rules.extend(rule);
@@ -208,8 +208,7 @@ impl Load<'_> {
     fn warn_of_unmatched(&mut self) -> usize {
         let mut matched: HashSet<SelectorId> = HashSet::new();
         for (id, device) in &self.around.registry.devices {
-            let profile = self.matching.profile(&(id.as_str(), &**device));
-            matched.extend(self.matching.selectors_of(profile));
+            matched.extend(self.selectors.matching(&(id.as_str(), &**device)));
         }
         let unmatched = self.wheres.drain(..).filter(|(selector, _)| !matched.contains(selector));
         let before = self.warnings.len();

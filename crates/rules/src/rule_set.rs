@@ -2,12 +2,14 @@
 //! registry that may have changed since.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::inhibition::Inhibition;
 use crate::known_registry::KnownRegistry;
+use crate::prepared::PreparedRules;
 use crate::rule::{Rule, hex};
 
 /// Format of [`RuleSet::bytes`].
@@ -18,14 +20,22 @@ const RULE_SET_FORMAT_PLAIN: u32 = 2;
 const RULE_SET_FORMAT_OLDEST: u32 = 1;
 
 /// Rules in the order of their ids, and the units that they count on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    prepared: Arc<PreparedRules>,
     units: BTreeMap<String, String>,
     registry: KnownRegistry,
     inhibitions: Vec<Inhibition>,
     bytes: Vec<u8>,
     digest: String,
+}
+
+/// Equal bytes are equal rules, units and registries.
+impl PartialEq for RuleSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
 }
 
 /// The bytes are no rule set of this version.
@@ -89,7 +99,8 @@ impl RuleSet {
             inhibitions: &inhibitions,
         };
         let bytes = serde_json::to_vec(&written).expect("a rule set holds nothing that JSON cannot");
-        RuleSet { digest: digest_of(&bytes), rules, units, registry, inhibitions, bytes }
+        let prepared = Arc::new(PreparedRules::new(&rules, &registry));
+        RuleSet { digest: digest_of(&bytes), rules, prepared, units, registry, inhibitions, bytes }
     }
 
     /// In the order of their ids.
@@ -124,6 +135,10 @@ impl RuleSet {
         gateways
     }
 
+    pub(crate) fn prepared(&self) -> &Arc<PreparedRules> {
+        &self.prepared
+    }
+
     pub(crate) fn registry(&self) -> &KnownRegistry {
         &self.registry
     }
@@ -153,7 +168,9 @@ impl RuleSet {
         if let Some(rule) = rules.iter().find(|rule| !rule.meaning.is_consistent()) {
             return Err(RuleSetError::Inconsistent { id: rule.id.clone() });
         }
-        Ok(RuleSet { rules, units, registry, inhibitions, bytes: bytes.to_vec(), digest: digest_of(bytes) })
+        let (bytes, digest) = (bytes.to_vec(), digest_of(bytes));
+        let prepared = Arc::new(PreparedRules::new(&rules, &registry));
+        Ok(RuleSet { rules, prepared, units, registry, inhibitions, bytes, digest })
     }
 }
 

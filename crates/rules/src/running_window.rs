@@ -165,7 +165,7 @@ impl RunningWindow {
             WindowFunction::Stddev => Some(stddev(&self.sum, &self.squares, count)),
             WindowFunction::Min | WindowFunction::Max => self.extremes.front().map(|(_, value)| *value),
             WindowFunction::Increase => (count > 1).then(|| self.sum.rounded()),
-            WindowFunction::Delta => (count > 1).then(|| newest.value - oldest.value),
+            WindowFunction::Delta => (count > 1).then_some(newest.value - oldest.value),
             WindowFunction::Rate => {
                 let seconds = (newest.observed_at_us - oldest.observed_at_us) as f64 / 1e6;
                 (count > 1).then(|| (newest.value - oldest.value) / seconds)

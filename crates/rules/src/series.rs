@@ -3,8 +3,8 @@
 //! The quiet interval: the numbers for which no rule changes state, whatever the number of rules. A reading inside it,
 //! not older than the last and before anything is due, changes nothing but the newest time.
 
-use crate::compiled::PlanId;
 use crate::devices::DeviceId;
+use crate::plan::PlanId;
 use crate::reading::{MetricId, PlacedReading};
 use crate::states::StateId;
 use crate::windows::WindowReadings;
@@ -82,7 +82,33 @@ pub(crate) type KeptId = u32;
 /// What is kept of a series of which a rule of the general shape names the metric. Views that no rule looks at are empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    pub(crate) by_view: [KeptView; 2],
+    good: KeptView,
+    /// Rules with `quality = "any"` are few.
+    any: Option<Box<KeptView>>,
+}
+
+impl Kept {
+    pub(crate) fn get(&self, view: View) -> Option<&KeptView> {
+        match view {
+            View::Good => Some(&self.good),
+            View::Any => self.any.as_deref(),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, view: View) -> &mut KeptView {
+        match view {
+            View::Good => &mut self.good,
+            View::Any => self.any.get_or_insert_default(),
+        }
+    }
+
+    pub(crate) fn has_place(&self) -> bool {
+        View::BOTH.into_iter().filter_map(|view| self.get(view)).any(|view| view.place.is_some())
+    }
+
+    pub(crate) fn has_window(&self) -> bool {
+        View::BOTH.into_iter().filter_map(|view| self.get(view)).any(|view| view.window.iter().len() > 0)
+    }
 }
 
 /// The reading in place, and those that windows look back over.

@@ -14,7 +14,7 @@ use crate::reading::Place;
 use crate::rule_set::RuleSet;
 use crate::said::EvaluatorConfig;
 use crate::schedule::ScheduleEdge;
-use crate::series::{Kept, KeptView, View};
+use crate::series::{Kept, View};
 use crate::snapshot_bytes::{Broken, Reader, Writer};
 use crate::states::{Mask, RuleId};
 
@@ -141,12 +141,12 @@ impl Evaluator {
     }
 
     fn write_places(&self, out: &mut Writer) {
-        let is_placed = |kept: &&Kept| kept.by_view.iter().any(|view| view.place.is_some());
-        out.len(self.core.kept.iter().filter(is_placed).count());
-        for (series, kept) in self.kept_series().filter(|(_, kept)| is_placed(kept)) {
+        out.len(self.core.kept.iter().filter(|kept| kept.has_place()).count());
+        for (series, kept) in self.kept_series().filter(|(_, kept)| kept.has_place()) {
             self.write_series(out, series);
-            for KeptView { place, .. } in &kept.by_view {
-                out.option(place.as_ref(), |out, reading| self.write_reading(out, reading));
+            for view in View::BOTH {
+                let place = kept.get(view).and_then(|view| view.place.as_ref());
+                out.option(place, |out, reading| self.write_reading(out, reading));
             }
         }
     }
@@ -175,8 +175,9 @@ impl Evaluator {
         for _ in 0..reader.u32()? {
             let series = self.read_series(reader)?;
             for view in View::BOTH {
-                let place = reader.option(|reader| self.read_reading(reader))?;
-                self.kept_mut(series).by_view[view as usize].place = place;
+                if let Some(reading) = reader.option(|reader| self.read_reading(reader))? {
+                    self.kept_mut(series).get_mut(view).place = Some(reading);
+                }
             }
         }
         Ok(())

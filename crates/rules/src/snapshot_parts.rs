@@ -6,11 +6,11 @@ use crate::dead_man::{Alive, Watch};
 use crate::devices::DeviceId;
 use crate::evaluator::Evaluator;
 use crate::reading::{Cause, Episode, PlacedReading};
-use crate::series::{Kept, KeptView, View};
+use crate::series::View;
 use crate::snapshot::{read_place, write_place};
 use crate::snapshot_bytes::{Broken, Reader, Writer};
 use crate::states::RuleId;
-use crate::windows::WindowReading;
+use crate::windows::{WindowReading, WindowReadings};
 
 impl Evaluator {
     pub(crate) fn write_episode(&self, out: &mut Writer, episode: &Episode) {
@@ -91,13 +91,13 @@ impl Evaluator {
     }
 
     pub(crate) fn write_windows(&self, out: &mut Writer) {
-        let has_window = |kept: &&Kept| kept.by_view.iter().any(|view| view.window.iter().len() > 0);
-        out.len(self.core.kept.iter().filter(has_window).count());
-        for (series, kept) in self.kept_series().filter(|(_, kept)| has_window(kept)) {
+        out.len(self.core.kept.iter().filter(|kept| kept.has_window()).count());
+        for (series, kept) in self.kept_series().filter(|(_, kept)| kept.has_window()) {
             self.write_series(out, series);
-            for KeptView { window, .. } in &kept.by_view {
-                out.len(window.iter().len());
-                for reading in window.iter() {
+            for view in View::BOTH {
+                let readings = kept.get(view).map(|view| view.window.iter());
+                out.len(readings.as_ref().map_or(0, ExactSizeIterator::len));
+                for reading in readings.into_iter().flatten() {
                     out.i64(reading.observed_at_us);
                     out.f64(reading.value);
                     out.i64(reading.log_offset);
@@ -114,7 +114,10 @@ impl Evaluator {
                     let observed_at_us = reader.i64()?;
                     Ok(WindowReading { observed_at_us, value: reader.f64()?, log_offset: reader.i64()? })
                 });
-                self.kept_mut(series).by_view[view as usize].window = read?.into_iter().collect();
+                let read: WindowReadings = read?.into_iter().collect();
+                if read.iter().len() > 0 {
+                    self.kept_mut(series).get_mut(view).window = read;
+                }
             }
         }
         Ok(())
@@ -192,6 +195,7 @@ impl Evaluator {
                 return Err(Broken);
             };
             self.core.dead_men.add(key, watch, span_us);
+            self.core.dead_men.add_stray(key.1);
             if let Some(episode) = reader.option(|reader| self.read_episode(reader))? {
                 self.core.silences.insert(key, episode);
             }

@@ -64,7 +64,7 @@ impl Core {
             self.counts.over_limit += view.readings().count() as u64;
             return;
         };
-        if !self.rules.dead_men.is_empty() {
+        if !self.rules.dead_men().is_empty() {
             self.hear(view, device, clock_us, sink);
         }
         let mut readings = std::mem::take(&mut self.scratch.readings);
@@ -140,6 +140,9 @@ impl Core {
 
     /// The device may match other selectors than before.
     fn match_again(&mut self, device: DeviceId) {
+        if !self.rules.dead_men().is_empty() {
+            self.dead_men.add_stray(device);
+        }
         let device = self.devices.get_mut(device);
         device.profile = None;
         for (_, series) in &device.series {

@@ -11,7 +11,7 @@ use crate::dead_man::WatchKey;
 use crate::devices::{DeviceAttributes, DeviceId};
 use crate::evaluator::Core;
 use crate::life::Turn;
-use crate::reading::{Cause, Episode, MetricId, Place};
+use crate::reading::{Cause, Episode, Place};
 use crate::said::{EvaluatorConfig, Said, Sink};
 use crate::states::RuleId;
 
@@ -44,15 +44,22 @@ impl Core {
             return;
         }
         let profile = self.profile_of(device);
-        for at in 0..self.rules.dead_men.len() {
-            let id = self.rules.dead_men[at];
+        // One that the device no longer matches may watch it still: until it is heard.
+        let is_stray = self.dead_men.has_strays() && self.dead_men.take_stray(device);
+        let count =
+            if is_stray { self.rules.dead_men().len() } else { self.rules.dead_men_of(profile).len() };
+        for at in 0..count {
+            let id = if is_stray { self.rules.dead_men()[at] } else { self.rules.dead_men_of(profile)[at] };
             let rule = self.rules.get(id);
-            let Shape::DeadMan { span_us, metric } = rule.shape else {
+            let Shape::DeadMan { span_us, metric } = &rule.shape else {
                 continue;
             };
-            let matches = self.rules.matching.is_in(profile, rule.selector);
-            let key = (id, device);
-            let has_it = metric.is_none_or(|metric| self.names(view, metric));
+            let (span_us, key) = (*span_us, (id, device));
+            let matches = !is_stray || self.rules.matching.is_in(profile, rule.selector);
+            let has_it = metric.as_ref().is_none_or(|metric| names(view, metric));
+            if !matches && !has_it && self.dead_men.get(key).is_some() {
+                self.dead_men.add_stray(device);
+            }
             if !has_it || !matches && self.dead_men.get(key).is_none() {
                 continue;
             }
@@ -65,11 +72,6 @@ impl Core {
                 self.dead_men.remove(key);
             }
         }
-    }
-
-    fn names(&self, view: &TelemetryView<'_>, metric: MetricId) -> bool {
-        let name = &*self.metrics.get(metric).name;
-        view.readings().any(|reading| reading.metric == name)
     }
 
     /// Says that a device, or its metric, is missed.
@@ -142,7 +144,7 @@ impl Core {
         let watch = self.dead_men.watch_from(clock_us);
         let of_devices: Vec<(RuleId, i64)> = self
             .rules
-            .dead_men
+            .dead_men()
             .iter()
             .filter_map(|id| match self.rules.get(*id).shape {
                 Shape::DeadMan { span_us, metric: None } => Some((*id, span_us)),
@@ -183,4 +185,8 @@ impl Core {
         let has_room = self.devices.len() < self.limits.devices_max;
         has_room.then(|| self.devices.add(device_id, place))
     }
+}
+
+fn names(view: &TelemetryView<'_>, metric: &str) -> bool {
+    view.readings().any(|reading| reading.metric == metric)
 }

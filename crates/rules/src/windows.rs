@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::compiled::PlanId;
 use crate::exact_sum::ExactSum;
+use crate::plan::PlanId;
 use crate::running_window::{RunningWindow, WindowKind, stddev};
 use crate::window_function::WindowFunction;
 

@@ -1,17 +1,22 @@
 //! The indexed evaluator says what the reference says: on random rules, series with equal times, late readings and
-//! repeats of times, qualities, texts, ticks anywhere, rule-set changes, and a restart at any record.
+//! repeats of times, qualities, texts, thresholds and attributes of the registry, zones, ticks anywhere, rule-set changes,
+//! and a restart at any record.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod catalog;
 mod log;
 mod reference;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use catalog::SmallCatalog;
 use log::{EPOCH_US, RuleSets, TestReading, TestRecord, apply, config, restart};
 use model::proto::{Quality, reading::Value};
+use model::registry::{DeviceModel, RegisteredDevice, Registry, Threshold, Zone};
 use model::{Alert, AlertState};
 use proptest::prelude::*;
-use reference::{Cause, Condition, Reference, ReferenceRule, Said};
+use reference::{Cause, Condition, REGISTERED, Reference, ReferenceRule, Said, THRESHOLDS, ZONE};
 use urban_neuron_rules::{Evaluator, LoadOptions, RuleSet, RuleSource};
 
 const SECOND_US: i64 = 1_000_000;
@@ -27,12 +32,21 @@ fn comparison() -> impl Strategy<Value = Condition> {
 }
 
 fn window() -> impl Strategy<Value = Condition> {
-    let function =
-        proptest::sample::select(vec!["avg", "min", "max", "sum", "count", "delta", "rate", "increase"]);
+    let function = proptest::sample::select(vec![
+        "avg", "min", "max", "sum", "count", "stddev", "delta", "rate", "increase",
+    ]);
     let symbol = proptest::sample::select(vec![">", ">=", "<", "="]);
     let span_s = proptest::sample::select(vec![2, 5, 20, 90]);
     (function, metric(), span_s, symbol, 0..5_i32).prop_map(|(function, metric, span_s, symbol, limit)| {
         Condition::Window(function, metric, span_s, symbol, limit.into())
+    })
+}
+
+fn threshold() -> impl Strategy<Value = Condition> {
+    let symbol = proptest::sample::select(vec![">", ">=", "<", "="]);
+    let name = proptest::sample::select(vec!["own", "of-model", "of-nobody"]);
+    (metric(), symbol, name, 0..5_i32).prop_map(|(metric, symbol, name, default)| {
+        Condition::Threshold(metric, symbol, name, default.into())
     })
 }
 
@@ -42,13 +56,16 @@ fn condition() -> impl Strategy<Value = Condition> {
         1 => proptest::sample::select(vec!["on", "off"]).prop_map(|text| Condition::Text("x", text)),
         1 => metric().prop_map(Condition::Missing),
         2 => window(),
+        2 => threshold(),
+        2 => any::<bool>().prop_map(Condition::Zone),
     ];
     let pair = (comparison(), leaf.clone()).boxed();
     prop_oneof![
         6 => comparison(),
         2 => window(),
-        1 => leaf,
-        1 => pair.clone().prop_map(|(a, b)| Condition::And(a.into(), b.into())),
+        2 => threshold(),
+        1 => leaf.clone().prop_filter("names a metric", |leaf| !matches!(leaf, Condition::Zone(_))),
+        2 => pair.clone().prop_map(|(a, b)| Condition::And(a.into(), b.into())),
         1 => pair.prop_map(|(a, b)| Condition::Or(a.into(), b.into())),
         1 => comparison().prop_map(|a| Condition::Not(a.into())),
     ]
@@ -61,6 +78,7 @@ fn span_us() -> impl Strategy<Value = i64> {
 fn rule() -> impl Strategy<Value = ReferenceRule> {
     let spans = (span_us(), span_us(), span_us(), proptest::sample::select(vec![20, 60, 3_600]));
     let domain = proptest::option::weighted(0.3, proptest::sample::select(vec!["p", "q"]));
+    let tag = proptest::option::weighted(0.2, proptest::sample::select(vec!["u", "v"]));
     let hits = proptest::sample::select(vec![(1, 1), (1, 1), (1, 1), (2, 3), (2, 2)]);
     let active = proptest::sample::select(vec![
         vec![],
@@ -74,8 +92,8 @@ fn rule() -> impl Strategy<Value = ReferenceRule> {
     let absent = proptest::option::weighted(0.15, (absent_s, proptest::option::of(metric())));
     let of_conditions =
         (condition(), proptest::option::of(condition()), spans, proptest::bool::weighted(0.2));
-    (0..6_u8, of_conditions, domain, hits, active, absent).prop_map(
-        |(id, (when, clear, spans, takes_any), domain, hits, active, absent)| ReferenceRule {
+    (0..6_u8, of_conditions, (domain, tag), hits, active, absent).prop_map(
+        |(id, (when, clear, spans, takes_any), (domain, tag), hits, active, absent)| ReferenceRule {
             id: format!("r{id}"),
             when,
             clear,
@@ -85,6 +103,7 @@ fn rule() -> impl Strategy<Value = ReferenceRule> {
             silence_grace_us: spans.2,
             takes_any,
             domain,
+            tag,
             hits,
             active,
             absent: absent.map(|(seconds, metric)| (seconds * SECOND_US, metric)),
@@ -109,8 +128,36 @@ fn rules() -> impl Strategy<Value = Vec<ReferenceRule>> {
 
 fn load(rules: &[ReferenceRule]) -> Option<RuleSet> {
     let text: String = rules.iter().map(rule_text).collect();
-    let loaded = RuleSource::load(&[("rules.toml".into(), text)], &SmallCatalog, &LoadOptions::default());
+    let options = LoadOptions { registry: &registry(), ..LoadOptions::default() };
+    let loaded = RuleSource::load(&[("rules.toml".into(), text)], &SmallCatalog, &options);
     loaded.ok().map(|loaded| loaded.rule_set)
+}
+
+/// The one that the reference knows.
+fn registry() -> Registry {
+    let (device, domain, tag) = REGISTERED;
+    let [own, of_model] = THRESHOLDS.map(|(name, limit)| {
+        let threshold = Threshold { number: limit.to_string(), unit: String::new() };
+        BTreeMap::from([(name.to_owned(), threshold)])
+    });
+    let [west, south, east, north] = ZONE;
+    let corners = vec![(west, south), (east, south), (east, north), (west, north), (west, south)];
+    let registered = RegisteredDevice {
+        domain: domain.into(),
+        model: "m".into(),
+        tags: BTreeMap::from([("t".into(), tag.into())]),
+        thresholds: own,
+        ..RegisteredDevice::default()
+    };
+    Registry {
+        devices: BTreeMap::from([(device.into(), Arc::new(registered))]),
+        models: BTreeMap::from([(
+            "m".into(),
+            DeviceModel { thresholds: of_model, ..DeviceModel::default() },
+        )]),
+        zones: BTreeMap::from([("z".into(), Zone { polygons: vec![vec![corners]] })]),
+        ..Registry::default()
+    }
 }
 
 fn rule_text(rule: &ReferenceRule) -> String {
@@ -122,7 +169,10 @@ fn rule_text(rule: &ReferenceRule) -> String {
     } else {
         text += &keys_of_conditions(rule);
     }
-    text + &rule.domain.map_or(String::new(), |domain| format!("where = \"domain = '{domain}'\"\n"))
+    let domain = rule.domain.map(|domain| format!("domain = '{domain}'"));
+    let tests: Vec<String> =
+        domain.into_iter().chain(rule.tag.map(|tag| format!("tag.t = '{tag}'"))).collect();
+    if tests.is_empty() { text } else { text + &format!("where = \"{}\"\n", tests.join(" and ")) }
 }
 
 fn keys_of_conditions(rule: &ReferenceRule) -> String {
@@ -145,7 +195,12 @@ fn keys_of_conditions(rule: &ReferenceRule) -> String {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Message { device: usize, domain: bool, readings: Vec<(&'static str, Option<Value>, i64, Quality)> },
+    Message {
+        device: usize,
+        domain: bool,
+        place: Option<(f64, f64)>,
+        readings: Vec<(&'static str, Option<Value>, i64, Quality)>,
+    },
     Historical,
     Offline(usize),
     Tick,
@@ -168,10 +223,11 @@ fn event(sets: usize) -> impl Strategy<Value = Event> {
         Quality::Good,
         Quality::Suspect,
     ]);
+    let place = proptest::sample::select(vec![None, Some((1.0, 2.0)), Some((4.0, 0.0)), Some((5.0, 2.0))]);
     let readings = proptest::collection::vec((metric(), value, age, quality), 1..4);
     prop_oneof![
-        12 => (0..2_usize, proptest::bool::weighted(0.2), readings)
-            .prop_map(|(device, domain, readings)| Event::Message { device, domain, readings }),
+        12 => (0..2_usize, proptest::bool::weighted(0.2), place, readings)
+            .prop_map(|(device, domain, place, readings)| Event::Message { device, domain, place, readings }),
         1 => Just(Event::Historical),
         1 => (0..2_usize).prop_map(Event::Offline),
         1 => Just(Event::Tick),
@@ -194,12 +250,12 @@ fn records(events: Vec<(i64, Event)>) -> Vec<TestRecord> {
             Event::Tick => TestRecord::Tick { log_time_us },
             Event::Heartbeat => TestRecord::Heartbeat { log_time_us },
             Event::RuleSet(n) => TestRecord::RuleSet { log_time_us, n: n as u64 },
-            Event::Message { device, domain, readings } => TestRecord::Telemetry {
+            Event::Message { device, domain, place, readings } => TestRecord::Telemetry {
                 log_time_us,
                 device: ["a", "b"][device].into(),
                 event_id: (records.len() as u128).to_be_bytes(),
                 domain: if domain { "q" } else { "p" }.into(),
-                place: None,
+                place,
                 is_historical: false,
                 readings: readings
                     .into_iter()

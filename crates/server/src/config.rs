@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod byte_size;
+mod coap_section;
 pub mod duration;
 mod error;
 mod lake_section;
@@ -20,6 +21,7 @@ mod service_sections;
 mod spelling;
 mod tree;
 
+pub use coap_section::CoapSection;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use lake_section::LakeSection;
 pub use listen::Listen;
@@ -51,6 +53,7 @@ pub struct Config {
     pub gateway: GatewaySection,
     pub mqtt_endpoint: EndpointSection,
     pub mqtt_subscribers: Vec<SubscriberSection>,
+    pub coap: CoapSection,
     pub catalog: CatalogSection,
     pub lake: LakeSection,
     pub registry: RegistrySection,
@@ -141,6 +144,7 @@ impl Config {
             gateway: s.section("gateway", GatewaySection::read),
             mqtt_endpoint,
             mqtt_subscribers,
+            coap: s.section("coap", CoapSection::read),
             catalog: s.section("catalog", CatalogSection::read),
             lake: s.section("lake", |s| LakeSection::read(s, &data_dir)),
             registry: s.section("registry", RegistrySection::read),
@@ -172,6 +176,10 @@ fn cross_check(config: &Config, reader: &mut Reader) {
     if config.mqtt_endpoint.packet_bytes_max + RECORD_OVERHEAD_BYTES > log.record_bytes_max {
         let message = "is the largest packet and must fit a record with 64KiB to spare: raise log.record_bytes_max or lower it";
         reader.error_at("mqtt.endpoint.packet_bytes_max", message);
+    }
+    if config.coap.body_bytes_max + RECORD_OVERHEAD_BYTES > log.record_bytes_max {
+        let message = "is the largest body and must fit a record with 64KiB to spare: raise log.record_bytes_max or lower it";
+        reader.error_at("coap.body_bytes_max", message);
     }
     if log.record_bytes_max > log.appender_bytes_max {
         reader.error_at("log.appender_bytes_max", "must hold the largest record, log.record_bytes_max");
@@ -216,6 +224,13 @@ fn check_open_listeners(config: &Config, reader: &mut Reader) {
             );
             reader.error_at(key, message);
         }
+    }
+    let coap = &config.coap;
+    if let Some(address) = coap.listen.open_address().filter(|_| !coap.allow_anonymous) {
+        let message = format!(
+            "{address} is open to other machines, and plain CoAP knows no credentials: say coap.allow_anonymous = true where the network keeps others out"
+        );
+        reader.error_at("coap.listen", message);
     }
     let admin = &config.admin;
     if let Some(address) =

@@ -1,6 +1,7 @@
 //! From the config's sections to what each engine is opened with. Plain conversions: everything was checked before.
 
 use gateway::alert_publisher::AlertPublisherConfig;
+use gateway::coap_server::CoapConfig;
 use gateway::mqtt_endpoint::{EndpointConfig, TlsFiles};
 use gateway::mqtt_subscriber::{BrokerCredentials, BrokerTls, SubscriberConfig, SubscriptionQos};
 use log::embedded::EmbeddedConfig;
@@ -112,6 +113,25 @@ pub fn endpoint(config: &Config) -> EndpointConfig {
         deliveries_in_flight_max: section.deliveries_in_flight_max,
         flush_bytes: bytes(section.flush_bytes),
         flush_interval: section.flush_interval,
+    }
+}
+
+/// The CoAP server.
+pub fn coap(config: &Config) -> CoapConfig {
+    let section = &config.coap;
+    CoapConfig {
+        listen: listening::addresses("coap.listen", &section.listen),
+        threads: config.gateway.threads as usize,
+        body_bytes_max: bytes(section.body_bytes_max),
+        exchanges_max: section.exchanges_max as usize,
+        in_flight_max: section.in_flight_max as usize,
+        uploads_max: section.uploads_max as usize,
+        uploads_of_peer_max: section.uploads_of_peer_max as usize,
+        upload_bytes_max: bytes(section.upload_bytes_max),
+        upload_timeout: section.upload_timeout,
+        flush_bytes: bytes(section.flush_bytes),
+        flush_interval: section.flush_interval,
+        ..CoapConfig::default()
     }
 }
 

@@ -141,24 +141,31 @@ impl<A: Appender> LogWriter<A> {
 }
 
 impl<A: Appender + 'static> Intake for PipelineIntake<A> {
-    fn push(&mut self, message: &RawMessage<'_>) {
+    fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason> {
         if let Some(alert_id) = message.topic.strip_prefix(COMMANDS_TOPIC) {
             return self.push_command(alert_id, message);
         }
         let writer = &mut self.writer;
         match self.decoder.current().decode(message) {
-            Outcome::Rejected(rejection) => writer.dead_letter(message, Some(&rejection), &[]),
+            Outcome::Rejected(rejection) => {
+                writer.dead_letter(message, Some(&rejection), &[]);
+                Some(rejection.reason)
+            }
             Outcome::Decoded(decoded) => {
                 let mut refused = Vec::new();
+                let mut has_telemetry = false;
                 for child in decoded.telemetry() {
-                    if let Err(rejection) = writer.telemetry(child.device_id, child.record) {
-                        refused.push((child.index, rejection));
+                    match writer.telemetry(child.device_id, child.record) {
+                        Ok(()) => has_telemetry = true,
+                        Err(rejection) => refused.push((child.index, rejection)),
                     }
                 }
-                if !decoded.rejected().is_empty() || !refused.is_empty() {
-                    refused.extend(decoded.rejected().iter().cloned());
-                    writer.dead_letter(message, None, &refused);
+                if decoded.rejected().is_empty() && refused.is_empty() {
+                    return None;
                 }
+                refused.extend(decoded.rejected().iter().cloned());
+                writer.dead_letter(message, None, &refused);
+                refused.first().filter(|_| !has_telemetry).map(|(_, rejection)| rejection.reason)
             }
         }
     }
@@ -203,15 +210,21 @@ impl<A: Appender + 'static> Intake for PipelineIntake<A> {
 }
 
 impl<A: Appender> PipelineIntake<A> {
-    fn push_command(&mut self, alert_id: &str, message: &RawMessage<'_>) {
+    fn push_command(&mut self, alert_id: &str, message: &RawMessage<'_>) -> Option<Reason> {
         let home = || {
             let words = || format!("no alert {alert_id:?} fires");
             let home = self.alerts.partition_of(alert_id);
             home.ok_or_else(|| Rejection::new(Reason::AlertNotFiring, words()))
         };
         match command_of(alert_id, message).and_then(|command| Ok((home()?, command))) {
-            Ok((home, command)) => self.writer.command(home, &command),
-            Err(rejection) => self.writer.dead_letter(message, Some(&rejection), &[]),
+            Ok((home, command)) => {
+                self.writer.command(home, &command);
+                None
+            }
+            Err(rejection) => {
+                self.writer.dead_letter(message, Some(&rejection), &[]);
+                Some(rejection.reason)
+            }
         }
     }
 }

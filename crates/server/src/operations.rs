@@ -28,7 +28,7 @@ pub enum OperationError {
     NotFound(String),
     /// It cannot be done as it is written; the text names the field.
     #[error("{0}")]
-    Malformed(String),
+    Invalid(String),
     /// It may yet be done; the text says by what.
     #[error("{0}")]
     NotDone(String),
@@ -42,7 +42,7 @@ pub enum OperationError {
     Unavailable(String),
     /// What was given does not load; all that is wrong with it.
     #[error("{words}")]
-    Invalid { words: String, diagnostics: Vec<rules::Diagnostic> },
+    BrokenRules { words: String, diagnostics: Vec<rules::Diagnostic> },
     /// It was tried and did not work.
     #[error("{0}")]
     Failed(String),

@@ -120,7 +120,7 @@ pub trait RuleOperations: Send + Sync {
     /// Puts a rule file, new or in place of the one of that name, and waits until its rules are in force.
     ///
     /// # Errors
-    /// [`OperationError::Invalid`] when the rules do not load with it: then nothing has changed.
+    /// [`OperationError::BrokenRules`] when the rules do not load with it: then nothing has changed.
     fn put_rule_file(&self, name: &str, text: &str) -> Result<RulesChanged, OperationError>;
 
     /// Removes a rule file, and waits until its rules are no longer in force.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use lake::{ReplaySpan, Source};
 use log::{Log, Topic};
-use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow};
+use model::repeat::{REPEAT_WINDOW_OFFSETS, RepeatWindow, WARM_RECORDS};
 use model::{Alert, LogRecordView, Record};
 use rules::{Evaluator, EvaluatorConfig};
 use tracing::{error, info, warn};
@@ -216,7 +216,11 @@ impl RulesPartition {
         rule_sets: &RuleSets,
         said: &mut Said,
     ) -> Result<(), StandStill> {
-        for record in batch.iter() {
+        for (n, record) in batch.iter().enumerate() {
+            if n.is_multiple_of(WARM_RECORDS) {
+                self.window.warm(batch.iter().skip(n));
+                self.evaluator.warm(batch.iter().skip(n));
+            }
             self.take_record(&record, rule_sets, said)?;
         }
         self.position = self.position.max(batch.next);

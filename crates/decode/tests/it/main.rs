@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests end where they fail")]
 
 mod flat_json;
+mod frames;
 mod hostile;
 mod identity;
+mod json_dialects;
 mod own_topics;
+mod pages;
 mod registered;
 mod senml;
+mod sparkplug;
 
 use std::sync::Arc;
 
@@ -114,4 +118,96 @@ pub(crate) fn short(
     quality: proto::Quality,
 ) -> Short {
     (metric.to_owned(), value.into(), unit.to_owned(), quality)
+}
+
+/// Hex digits, white space between them.
+pub(crate) fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// What became of a message, as the pages of the dialects write it: a line a child, a line a reading below it.
+pub(crate) fn lines(found: &Found) -> Vec<String> {
+    let mut lines = Vec::new();
+    for telemetry in &found.telemetry {
+        lines.push(head_line(telemetry));
+        lines.extend(telemetry.readings.iter().map(reading_line));
+    }
+    let refused = found.rejected.iter().map(|(_, rejection)| rejection).chain(&found.whole);
+    lines.extend(refused.map(|rejection| format!("refused: {rejection}")));
+    lines
+}
+
+fn head_line(telemetry: &proto::Telemetry) -> String {
+    let source = telemetry.source.clone().unwrap();
+    let mut line = telemetry.device_id.clone();
+    if telemetry.observed_at_source() != proto::TimeSource::Received {
+        let at = model::time::format_rfc3339(telemetry.observed_at_us);
+        line += &format!(
+            " at {at} of the {}",
+            name(telemetry.observed_at_source().as_str_name(), "TIME_SOURCE_")
+        );
+    }
+    if telemetry.clock_verdict() as i32 > proto::ClockVerdict::Ok as i32 {
+        line += &format!(", clock {}", name(telemetry.clock_verdict().as_str_name(), "CLOCK_VERDICT_"));
+    }
+    if source.time_zone_assumed {
+        line += ", zone assumed";
+    }
+    if telemetry.kind() != proto::Kind::Telemetry {
+        line += &format!(", {}", name(telemetry.kind().as_str_name(), "KIND_"));
+    }
+    if let Some(sequence) = telemetry.sequence {
+        line += &format!(", sequence {sequence}");
+    }
+    if !source.gateway_id.is_empty() {
+        line += &format!(", through {}", source.gateway_id);
+    }
+    if telemetry.domain != "unknown" {
+        line += &format!(", domain {}", telemetry.domain);
+    }
+    if let Some(place) = &telemetry.location {
+        let origin = name(place.origin().as_str_name(), "LOCATION_ORIGIN_");
+        line += &format!(", {} {} of the {origin}", place.latitude, place.longitude);
+    }
+    for (flag, said) in [(proto::Flag::Historical, "historical"), (proto::Flag::Simulated, "simulated")] {
+        if telemetry.flags & flag as u32 != 0 {
+            line += &format!(", {said}");
+        }
+    }
+    line
+}
+
+fn reading_line(reading: &proto::Reading) -> String {
+    let value = match &reading.value {
+        None => "nothing".to_owned(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Integer(integer)) => integer.to_string(),
+        Some(Value::Boolean(boolean)) => boolean.to_string(),
+        Some(Value::Text(text)) => format!("{text:?}"),
+    };
+    let mut line = format!("  {} = {value}", reading.metric);
+    if !reading.unit.is_empty() {
+        line += &format!(" {}", reading.unit);
+    }
+    if !reading.raw_unit.is_empty() {
+        line += &format!(" (sent in {})", reading.raw_unit);
+    }
+    if reading.quality() != proto::Quality::Good {
+        line += &format!(", {}", name(reading.quality().as_str_name(), "QUALITY_"));
+    }
+    if let Some(time) = &reading.time {
+        line += &format!(", at {}", model::time::format_rfc3339(time.observed_at_us));
+    }
+    line
+}
+
+fn name(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase()
+}
+
+/// A message on a topic becomes these lines.
+pub(crate) fn check_becomes(topic: &str, payload: &[u8], expected: &[&str]) {
+    let found = Found::of(decoder().decode(&message(topic, payload)));
+    assert_eq!(lines(&found), expected, "{topic} {:?}", String::from_utf8_lossy(payload));
 }

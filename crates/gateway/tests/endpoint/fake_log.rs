@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use model::RawMessage;
 use model::proto::Session;
+use model::{RawMessage, Reason};
 use parking_lot::{Condvar, Mutex};
 use urban_neuron_gateway::{Intake, IntakeError, IntakeSource, Ticket, Wake};
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A payload of which nothing becomes telemetry.
+pub(crate) const BAD_PAYLOAD: &[u8] = b"bad";
 
 /// One message as the intake got it.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +163,7 @@ impl FakeIntake {
 }
 
 impl Intake for FakeIntake {
-    fn push(&mut self, message: &RawMessage<'_>) {
+    fn push(&mut self, message: &RawMessage<'_>) -> Option<Reason> {
         let pushed = Pushed {
             topic: message.topic.to_owned(),
             payload: message.payload.to_vec(),
@@ -172,7 +175,9 @@ impl Intake for FakeIntake {
             is_will: message.is_will,
             received_at_us: message.received_at_us,
         };
+        let reason = (pushed.payload == BAD_PAYLOAD).then_some(Reason::MalformedJson);
         self.add(|state| state.pushed.push(pushed));
+        reason
     }
 
     fn put_session(&mut self, client_id: &str, session: Option<&Session>) {

@@ -13,6 +13,10 @@ pub(crate) enum Condition {
     Compare(&'static str, &'static str, f64),
     Text(&'static str, &'static str),
     Missing(&'static str),
+    /// Metric, comparison, name of a threshold, its default.
+    Threshold(&'static str, &'static str, &'static str, f64),
+    /// Inside of `ZONE`, or outside.
+    Zone(bool),
     /// Function, metric, span in seconds, comparison, limit.
     Window(&'static str, &'static str, i64, &'static str, f64),
     And(Box<Condition>, Box<Condition>),
@@ -32,6 +36,8 @@ pub(crate) struct ReferenceRule {
     pub(crate) silence_grace_us: i64,
     pub(crate) takes_any: bool,
     pub(crate) domain: Option<&'static str>,
+    /// `where` asks for this `tag.t`.
+    pub(crate) tag: Option<&'static str>,
     /// Needed, of.
     pub(crate) hits: (usize, usize),
     /// Minutes of Monday, UTC; always where there are none.
@@ -89,8 +95,18 @@ struct State {
     evaluated_us: i64,
 }
 
+/// The registered device: its domain, its `tag.t`, and its thresholds, the second of which is its model's. The other
+/// device of the tests is what its messages say.
+pub(crate) const REGISTERED: (&str, &str, &str) = ("a", "p", "u");
+pub(crate) const THRESHOLDS: [(&str, f64); 2] = [("own", 3.0), ("of-model", 1.0)];
+/// West, south, east, north.
+pub(crate) const ZONE: [f64; 4] = [0.0, 0.0, 4.0, 4.0];
+
 /// What a condition is evaluated on.
 struct Seen<'a> {
+    device: &'a str,
+    /// Latitude, longitude.
+    place: Option<(f64, f64)>,
     value: &'a dyn Fn(&str) -> Option<Value>,
     window: &'a dyn Fn(&str, &str, i64) -> Option<f64>,
 }
@@ -119,6 +135,11 @@ impl Condition {
             Condition::Compare(metric, comparison, limit) => format!("{metric} {comparison} {limit}"),
             Condition::Text(metric, text) => format!("{metric} = '{text}'"),
             Condition::Missing(metric) => format!("{metric} is missing"),
+            Condition::Threshold(metric, comparison, name, default) => {
+                format!("{metric} {comparison} threshold('{name}', {default})")
+            }
+            Condition::Zone(true) => "inside zone('z')".into(),
+            Condition::Zone(false) => "outside zone('z')".into(),
             Condition::Window(function, metric, span_s, comparison, limit) => {
                 format!("{function}({metric}, {span_s}s) {comparison} {limit}")
             }
@@ -133,7 +154,9 @@ impl Condition {
             Condition::Compare(metric, ..)
             | Condition::Text(metric, _)
             | Condition::Missing(metric)
+            | Condition::Threshold(metric, ..)
             | Condition::Window(_, metric, ..) => vec![metric],
+            Condition::Zone(_) => vec![],
             Condition::And(a, b) | Condition::Or(a, b) => [a.metrics(), b.metrics()].concat(),
             Condition::Not(a) => a.metrics(),
         }
@@ -149,6 +172,17 @@ impl Condition {
             Condition::Compare(metric, comparison, limit) => {
                 let Value::Number(number) = (seen.value)(metric)? else { return None };
                 Some(compare(number, comparison, *limit))
+            }
+            Condition::Threshold(metric, comparison, name, default) => {
+                let Value::Number(number) = (seen.value)(metric)? else { return None };
+                let of_device =
+                    THRESHOLDS.iter().find(|(known, _)| known == name && seen.device == REGISTERED.0);
+                Some(compare(number, comparison, of_device.map_or(*default, |(_, limit)| *limit)))
+            }
+            Condition::Zone(is_inside) => {
+                let ((latitude, longitude), [west, south, east, north]) = (seen.place?, ZONE);
+                let is_in = (south..=north).contains(&latitude) && (west..=east).contains(&longitude);
+                Some(is_in == *is_inside)
             }
             Condition::Window(function, metric, span_s, comparison, limit) => {
                 let number = (seen.window)(function, metric, span_s * 1_000_000)?;
@@ -195,6 +229,12 @@ fn window(function: &str, readings: &[(i64, Value)]) -> Option<f64> {
     match function {
         "sum" => Some(sum),
         "avg" => first.map(|_| sum / numbers.len() as f64),
+        // Of halves below 6 every product here is exact.
+        "stddev" if !numbers.is_empty() => {
+            let (n, squares) =
+                (numbers.len() as f64, numbers.iter().map(|number| number * number).sum::<f64>());
+            Some(((n * squares - sum * sum) / (n * n)).sqrt())
+        }
         "min" => numbers.iter().copied().reduce(f64::min),
         "max" => numbers.iter().copied().reduce(f64::max),
         "delta" if numbers.len() > 1 => Some(last? - first?),
@@ -250,7 +290,7 @@ impl ReferenceRule {
     /// All but what describes it.
     fn meaning(&self) -> String {
         match self.absent {
-            Some(absent) => format!("{absent:?} {:?}", self.domain),
+            Some(absent) => format!("{absent:?} {:?} {:?}", self.domain, self.tag),
             None => format!("{self:?}"),
         }
     }
@@ -265,14 +305,23 @@ impl Reference {
         while self.do_first_due() {}
         match record {
             TestRecord::Telemetry { is_historical: true, .. } => {}
-            TestRecord::Telemetry { device, domain, readings, .. } => {
+            TestRecord::Telemetry { device, domain, place, readings, .. } => {
                 self.domains.insert(device.clone(), domain.clone());
                 self.hear(device, readings);
-                self.telemetry(offset, device, readings);
+                self.telemetry(offset, device, *place, readings);
             }
             TestRecord::RuleSet { n, .. } => self.rule_set(offset, &sets[*n as usize]),
             TestRecord::Tick { .. } | TestRecord::Heartbeat { .. } => {}
         }
+    }
+
+    fn matches(&self, rule: &ReferenceRule, device: &str) -> bool {
+        let (registered, domain, tag) = REGISTERED;
+        if device == registered {
+            return rule.domain.is_none_or(|wanted| wanted == domain)
+                && rule.tag.is_none_or(|wanted| wanted == tag);
+        }
+        rule.tag.is_none() && rule.domain.is_none_or(|wanted| self.domains[device] == wanted)
     }
 
     /// Does the first of all timers, edges and missed signs of life that the clock has passed.
@@ -359,7 +408,7 @@ impl Reference {
         }
         for (id, (rule, _)) in self.rules.clone() {
             let Some((_, metric)) = rule.absent else { continue };
-            let matches = rule.domain.is_none_or(|domain| self.domains[device] == domain);
+            let matches = self.matches(&rule, device);
             let has_it = metric.is_none_or(|metric| readings.iter().any(|reading| reading.metric == metric));
             let is_watched = self.watches.contains_key(&key(&id, device));
             if has_it && (matches || is_watched) {
@@ -453,7 +502,7 @@ impl Reference {
         self.states.remove(&key(id, device));
     }
 
-    fn telemetry(&mut self, offset: i64, device: &str, readings: &[TestReading]) {
+    fn telemetry(&mut self, offset: i64, device: &str, place: Option<(f64, f64)>, readings: &[TestReading]) {
         let mut times: Vec<i64> = readings.iter().map(|reading| reading.observed_at_us).collect();
         times.sort_unstable();
         times.dedup();
@@ -478,19 +527,26 @@ impl Reference {
                 }
             }
             for id in self.rules.keys().cloned().collect::<Vec<_>>() {
-                self.evaluate(&id, device, offset, &placed);
+                self.evaluate(&id, device, place, offset, &placed);
             }
         }
     }
 
-    fn evaluate(&mut self, id: &str, device: &str, offset: i64, placed: &[(String, bool, u32)]) {
+    fn evaluate(
+        &mut self,
+        id: &str,
+        device: &str,
+        place: Option<(f64, f64)>,
+        offset: i64,
+        placed: &[(String, bool, u32)],
+    ) {
         let (rule, since) = self.rules[id].clone();
         let metrics = rule.metrics();
         let is_named = |(metric, is_any, _): &&(String, bool, u32)| {
             *is_any == rule.takes_any && metrics.contains(&metric.as_str())
         };
         let Some(lowest) = placed.iter().filter(is_named).map(|(_, _, index)| *index).min() else { return };
-        if rule.domain.is_some_and(|domain| self.domains[device] != domain) {
+        if !self.matches(&rule, device) {
             return;
         }
         let known = |metric: &str| {
@@ -512,7 +568,7 @@ impl Reference {
             let readings = history.into_iter().flatten().filter(is_in);
             window(function, &readings.map(|placed| (placed.at_us, placed.value.clone())).collect::<Vec<_>>())
         };
-        let seen = Seen { value: &fresh, window: &over };
+        let seen = Seen { device, place, value: &fresh, window: &over };
         let mut r = rule.when.truth(&seen);
         let c = rule.clear.as_ref().map(|clear| clear.truth(&seen));
         let evidence =
@@ -600,9 +656,7 @@ impl Reference {
             let reason = match next.get(&id) {
                 None => "rule_removed",
                 Some(rule) if rule.meaning() != self.rules[&id].0.meaning() => "rule_changed",
-                Some(rule) if rule.domain.is_some_and(|domain| self.domains[&device] != domain) => {
-                    "no_longer_matches"
-                }
+                Some(rule) if !self.matches(rule, &device) => "no_longer_matches",
                 Some(_) => continue,
             };
             if self.watches.contains_key(&key(&id, &device)) {
@@ -613,16 +667,23 @@ impl Reference {
         }
         let is_kept = |id: &String, device: &String| {
             next.get(id).is_some_and(|rule| {
-                let matches = rule.domain.is_none_or(|domain| self.domains[device] == domain);
-                rule.meaning() == self.rules[id].0.meaning() && matches
+                rule.meaning() == self.rules[id].0.meaning() && self.matches(rule, device)
             })
         };
-        self.hits.retain(|(id, device), _| is_kept(id, device));
+        let hits = self.hits.iter().filter(|((id, device), _)| is_kept(id, device));
+        let hits = hits.map(|(pair, hits)| (pair.clone(), hits.clone())).collect();
         let since_of = |id: &String, rule: &ReferenceRule| match self.rules.get(id) {
             Some((old, since)) if old.meaning() == rule.meaning() => *since,
             _ => offset,
         };
         self.rules = next.iter().map(|(id, rule)| (id.clone(), (rule.clone(), since_of(id, rule)))).collect();
+        self.hits = hits;
+        let registered = REGISTERED.0;
+        for rule in next.values().filter(|rule| matches!(rule.absent, Some((_, None)))) {
+            if self.matches(rule, registered) {
+                self.watches.entry(key(&rule.id, registered)).or_insert((self.clock_us, None));
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is done with an alert over HTTP: `POST /v1/alerts/{alert_id}/acknowledge`, `/comment`, `/silence`.
 
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::routing::{MethodRouter, post};
+use axum::routing::post;
 use axum::{Json, Router};
 use model::Alert;
 
@@ -12,25 +13,37 @@ use super::routes::ask;
 use crate::alert_command::{CommandDraft, CommandKind};
 use crate::operations::OperationError;
 
+type AlertPath = Result<Path<String>, PathRejection>;
+type Body = Result<Bytes, BytesRejection>;
+
 pub(super) fn routes() -> Router<AdminState> {
     Router::new()
-        .route("/v1/alerts/{alert_id}/acknowledge", on_alert(CommandKind::Acknowledge))
-        .route("/v1/alerts/{alert_id}/comment", on_alert(CommandKind::Comment))
-        .route("/v1/alerts/{alert_id}/silence", on_alert(CommandKind::Silence))
+        .route("/v1/alerts/{alert_id}/acknowledge", post(acknowledge))
+        .route("/v1/alerts/{alert_id}/comment", post(comment))
+        .route("/v1/alerts/{alert_id}/silence", post(silence))
 }
 
-fn on_alert(kind: CommandKind) -> MethodRouter<AdminState> {
-    post(move |state, path, body| command(kind, state, path, body))
+async fn acknowledge(state: State<AdminState>, path: AlertPath, body: Body) -> Result<Json<Alert>, Refusal> {
+    command(CommandKind::Acknowledge, state, path, body).await
+}
+
+async fn comment(state: State<AdminState>, path: AlertPath, body: Body) -> Result<Json<Alert>, Refusal> {
+    command(CommandKind::Comment, state, path, body).await
+}
+
+async fn silence(state: State<AdminState>, path: AlertPath, body: Body) -> Result<Json<Alert>, Refusal> {
+    command(CommandKind::Silence, state, path, body).await
 }
 
 /// Answers with the event once the rules have said it.
 async fn command(
     kind: CommandKind,
     State(state): State<AdminState>,
-    Path(alert_id): Path<String>,
-    body: Bytes,
+    path: AlertPath,
+    body: Body,
 ) -> Result<Json<Alert>, Refusal> {
-    let draft = CommandDraft::read(&body).and_then(|draft| draft.on_alert(&alert_id)?.of_kind(kind));
-    let draft = draft.map_err(|error| OperationError::Malformed(error.to_string()))?;
+    let Path(alert_id) = path?;
+    let draft = CommandDraft::read(&body?).and_then(|draft| draft.on_alert(&alert_id)?.of_kind(kind));
+    let draft = draft.map_err(|error| OperationError::Invalid(error.to_string()))?;
     ask(state, move |operations| operations.command(draft)).await
 }

@@ -21,19 +21,19 @@ impl Refusal {
 
 impl From<OperationError> for Refusal {
     fn from(error: OperationError) -> Self {
-        if let OperationError::Invalid { words, diagnostics } = error {
+        if let OperationError::BrokenRules { words, diagnostics } = error {
             let answer = ErrorAnswer { error: words, diagnostics };
             return Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, answer };
         }
         let status = match &error {
             OperationError::NotFound(_) => StatusCode::NOT_FOUND,
-            OperationError::Malformed(_) => StatusCode::BAD_REQUEST,
+            OperationError::Invalid(_) => StatusCode::BAD_REQUEST,
             OperationError::Refused(_) => StatusCode::CONFLICT,
             OperationError::Stalled { .. }
             | OperationError::Log(_)
-            | OperationError::Unavailable(_)
-            | OperationError::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
-            OperationError::Admin(_) | OperationError::Failed(_) | OperationError::Invalid { .. } => {
+            | OperationError::NotDone(_)
+            | OperationError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            OperationError::Admin(_) | OperationError::Failed(_) | OperationError::BrokenRules { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };

@@ -77,6 +77,7 @@ impl DemoArgs {
         let defaults = [
             "mqtt.endpoint.listen=127.0.0.1:0".to_owned(),
             "mqtt.endpoint.listen_websocket=".to_owned(),
+            "coap.listen=".to_owned(),
             "admin.listen=127.0.0.1:0".to_owned(),
             "lake.roll_age=2s".to_owned(),
             format!("rules.paths={paths}"),

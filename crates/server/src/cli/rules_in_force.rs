@@ -128,7 +128,7 @@ impl RulesRemoveArgs {
 
 fn print_changed(changed: Result<RulesChanged, OperationError>, output: OutputArgs) -> Result<(), Failure> {
     let changed = match changed {
-        Err(OperationError::Invalid { diagnostics, .. }) => {
+        Err(OperationError::BrokenRules { diagnostics, .. }) => {
             let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             return Err(Failure::Usage(lines.join("\n")));
         }

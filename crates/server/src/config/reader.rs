@@ -207,6 +207,22 @@ impl Section<'_> {
         )
     }
 
+    /// A size in bytes where the key ends in its unit: a plain number says bytes.
+    pub(super) fn bytes(
+        &mut self,
+        key: &'static str,
+        default: &'static str,
+        range: RangeInclusive<&'static str>,
+        text: &'static str,
+    ) -> u64 {
+        if let Some(Node { value, .. }) = self.table.get_mut(key)
+            && let Value::Integer(count) = *value
+        {
+            *value = Value::Text(format!("{count}B"));
+        }
+        self.size(key, default, range, text)
+    }
+
     fn quantity<T: PartialOrd>(
         &mut self,
         key: &'static str,

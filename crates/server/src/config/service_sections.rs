@@ -204,10 +204,6 @@ impl TestingSection {
 
 /// Sections whose keys are known and whose parts are not here yet: said clearly rather than ignored.
 pub(super) fn refuse_unsupported(s: &mut Section<'_>) {
-    s.section("coap", |s| {
-        refuse_listen(s, "listen", "CoAP (port 5683). Not supported by this version.");
-        refuse_listen(s, "listen_dtls", "CoAP over DTLS (port 5684). Not supported by this version.");
-    });
     s.section("push", |s| {
         refuse_listen(s, "listen", "Platform push over HTTP (port 9601). Not supported by this version.")
     });
@@ -216,7 +212,7 @@ pub(super) fn refuse_unsupported(s: &mut Section<'_>) {
     });
 }
 
-fn refuse_listen(s: &mut Section<'_>, key: &'static str, text: &'static str) {
+pub(super) fn refuse_listen(s: &mut Section<'_>, key: &'static str, text: &'static str) {
     if !s.listen(key, Listen::default(), text).is_off() {
         s.error(key, "this listener is not supported yet: leave it out or set it to \"\"");
     }

@@ -23,7 +23,7 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 /// It is no command, its alert is unknown or does not fire any more, or nobody does it in time.
 pub(super) fn command<L: Log>(log: &L, mut draft: CommandDraft) -> Result<Alert, OperationError> {
     draft.id.get_or_insert_with(new_id);
-    let command = draft.finish(wall_us()).map_err(|error| OperationError::Malformed(error.to_string()))?;
+    let command = draft.finish(wall_us()).map_err(|error| OperationError::Invalid(error.to_string()))?;
     let partition = match find(log, &command)? {
         Found::Done(event) => return Ok(*event),
         Found::Firing(partition) => partition,

@@ -100,10 +100,10 @@ impl RemoteOperations {
             ErrorAnswer { error, diagnostics: Vec::new() }
         });
         Err(match status.as_u16() {
-            400 => OperationError::Malformed(words),
+            400 => OperationError::Invalid(words),
             404 => OperationError::NotFound(words),
             409 => OperationError::Refused(words),
-            422 => OperationError::Invalid { words, diagnostics },
+            422 => OperationError::BrokenRules { words, diagnostics },
             _ => OperationError::Admin(format!("{}: {status}: {words}", self.base)),
         })
     }
@@ -144,7 +144,7 @@ impl Operations for RemoteOperations {
     }
 
     fn command(&self, draft: CommandDraft) -> Result<Alert, OperationError> {
-        let missing = |field: &str| OperationError::Malformed(format!("{field}: is missing"));
+        let missing = |field: &str| OperationError::Invalid(format!("{field}: is missing"));
         let alert_id = draft.alert_id.as_deref().ok_or_else(|| missing("alert_id"))?;
         let kind = draft.command.ok_or_else(|| missing("command"))?;
         let request = self.agent.post(format!("{}/v1/alerts/{alert_id}/{}", self.base, kind.name()));

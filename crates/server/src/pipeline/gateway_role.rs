@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gateway::alert_publisher::AlertPublisher;
+use gateway::coap_server::CoapServer;
 use gateway::mqtt_endpoint::{AllowAnyone, Authenticator, EndpointAddresses, MqttEndpoint};
 use gateway::mqtt_subscriber::MqttSubscriber;
 use log::Log;
@@ -13,6 +14,7 @@ use log::Log;
 use super::shared::{Shared, Worker};
 use crate::alert_follower::{self, Ends};
 use crate::config::Config;
+use crate::conservation::Account;
 use crate::credentials::Credentials;
 use crate::decoders::Decoders;
 use crate::engine_configs;
@@ -27,9 +29,12 @@ use crate::sessions;
 pub(super) struct Gateway {
     endpoint: Option<MqttEndpoint>,
     subscribers: Vec<MqttSubscriber>,
+    coap: Option<CoapServer>,
     alert_publisher: Option<AlertPublisher>,
     /// Refused by the endpoint and in the books already.
     refused: AtomicU64,
+    /// The same of the CoAP server.
+    refused_by_coap: AtomicU64,
 }
 
 /// The threads beside the adapters.
@@ -86,6 +91,10 @@ impl Gateway {
             );
             gateway.subscribers.push(subscriber.with_context(|| format!("mqtt.subscriber[{at}]"))?);
         }
+        if !config.coap.listen.is_off() {
+            let server = CoapServer::start(engine_configs::coap(config), source(parts.coap_account.clone()));
+            gateway.coap = Some(server.context("coap")?);
+        }
         if let Some(section) = &config.alerts_mqtt {
             let publisher_config = engine_configs::alert_publisher(section, &parts.instance);
             let publisher = AlertPublisher::start(publisher_config, parts.board.clone());
@@ -99,12 +108,14 @@ impl Gateway {
         self.endpoint.as_ref().map(|endpoint| endpoint.addresses().clone()).unwrap_or_default()
     }
 
-    /// Enters what the endpoint refused since the last call into the books.
+    /// Enters what the adapters refused since the last call into the books.
     pub fn account(&self, parts: &Shared) {
-        let Some(endpoint) = &self.endpoint else { return };
-        let refused = endpoint.counters().counts().refused;
-        let before = self.refused.fetch_max(refused, Ordering::Relaxed);
-        parts.endpoint_account.refuse(refused.saturating_sub(before));
+        if let Some(endpoint) = &self.endpoint {
+            enter_refused(&parts.endpoint_account, endpoint.counters().counts().refused, &self.refused);
+        }
+        if let Some(coap) = &self.coap {
+            enter_refused(&parts.coap_account, coap.counters().counts().refused, &self.refused_by_coap);
+        }
     }
 
     /// The publisher at a foreign broker, which outlives the adapters: what the rules still say goes there.
@@ -118,10 +129,18 @@ impl Gateway {
         if let Some(endpoint) = self.endpoint {
             endpoint.stop(deadline);
         }
+        if let Some(coap) = self.coap {
+            coap.stop(ends_at.saturating_duration_since(Instant::now()));
+        }
         for subscriber in self.subscribers {
             subscriber.stop(ends_at.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+fn enter_refused(account: &Account, refused: u64, entered: &AtomicU64) {
+    let before = entered.fetch_max(refused, Ordering::Relaxed);
+    account.refuse(refused.saturating_sub(before));
 }
 
 fn authenticator(config: &Config) -> anyhow::Result<Arc<dyn Authenticator>> {

@@ -26,6 +26,7 @@ pub(super) struct Shared {
     pub stream: AlertStream,
     pub endpoint_account: Arc<Account>,
     pub subscriber_account: Arc<Account>,
+    pub coap_account: Arc<Account>,
     pub clock: ReceiveClock,
     pub failpoints: Failpoints,
     /// Random per process start, hex digits: marks our heartbeats and ticks.
@@ -60,6 +61,7 @@ impl Shared {
             board,
             endpoint_account: Account::new("mqtt_endpoint"),
             subscriber_account: Account::new("mqtt_subscriber"),
+            coap_account: Account::new("coap"),
             clock: ReceiveClock::default(),
             failpoints: Failpoints::new(config.testing.abort_at.as_ref()),
             instance: random_hex(),
@@ -70,7 +72,9 @@ impl Shared {
     pub fn stats(&self) -> Stats {
         let (alerts_raised, alerts_resolved) = self.stream.totals();
         Stats {
-            balance: self.endpoint_account.balance().plus(&self.subscriber_account.balance()),
+            balance: [&self.endpoint_account, &self.subscriber_account, &self.coap_account]
+                .into_iter()
+                .fold(Balance::default(), |sum, account| sum.plus(&account.balance())),
             rows_landed: self.stats.rows(),
             messages_landed: self.stats.landed_messages(),
             messages_passed_over: self.stats.lake_passed_over(),

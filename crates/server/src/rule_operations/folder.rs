@@ -72,7 +72,7 @@ impl RuleFolder {
         let loaded =
             load_rules(&files, self.catalog.as_ref(), &registry, &self.time_zone).map_err(|diagnostics| {
                 let words = format!("the rules do not load: {} errors", diagnostics.len());
-                OperationError::Invalid { words, diagnostics }
+                OperationError::BrokenRules { words, diagnostics }
             })?;
         let changed = match text {
             Some(text) => write_whole(&path, text.as_bytes()),

@@ -129,6 +129,14 @@ impl Described {
         let (answered, value) = self.running.request(method, sent, body);
         assert_eq!(answered, status, "{method} {sent}: {value}");
         let method = method.to_lowercase();
+        let body_schema = format!(
+            "/paths/{}/{method}/requestBody/content/application~1json/schema",
+            path.replace('~', "~0").replace('/', "~1")
+        );
+        if status == 200 && self.document.pointer(&body_schema).is_some() {
+            let sent = serde_json::from_str(body).unwrap();
+            self.schemas.check(&body_schema, &sent).unwrap();
+        }
         let mut pointer =
             format!("/paths/{}/{method}/responses/{status}", path.replace('~', "~0").replace('/', "~1"));
         let response = self.document.pointer(&pointer);
@@ -156,7 +164,7 @@ fn the_answers_of_a_service_are_as_described() {
     running.publish("m-1", r#"{"water_level": 2.6}"#);
     running.publish("m-1", r#"{"water_level": "#);
     let fires = |value: Value| value.as_array().is_some_and(|alerts| !alerts.is_empty());
-    eventually("the alert fires", || fires(running.get("/v1/alerts").1));
+    eventually("the alert fires", || loud(&running.get("/v1/alerts").1).is_some());
     eventually("its rows land", || fires(running.get("/v1/lake").1["table_partitions"].clone()));
     let (status, document) = running.get("/v1/openapi.json");
     assert_eq!(status, 200);
@@ -179,9 +187,10 @@ fn the_answers_of_a_service_are_as_described() {
     let lake = described.get("/v1/lake", 200);
     assert!(lake["log_partitions"].as_array().is_some_and(|partitions| !partitions.is_empty()));
     let alerts = described.get("/v1/alerts", 200);
-    let id = alerts[0]["alert_id"].as_str().unwrap().to_owned();
+    let id = loud(&alerts).unwrap()["alert_id"].as_str().unwrap().to_owned();
     let events = described.check("GET", "/v1/alerts/{alert_id}", &format!("/v1/alerts/{id}"), "", 200);
     assert_eq!(events[0]["event"], "raised");
+    check_commands(&mut described, &id);
     check_rules(&mut described);
     check_dead_letters(&mut described);
 
@@ -196,6 +205,32 @@ fn the_answers_of_a_service_are_as_described() {
     });
     let unseen: Vec<String> = operations.filter(|operation| !described.seen.contains(operation)).collect();
     assert_eq!(unseen, ["get /v1/alerts/watch 200"]);
+}
+
+/// The alert of the rule that says at once what it sees.
+fn loud(alerts: &Value) -> Option<&Value> {
+    alerts.as_array().unwrap().iter().find(|alert| alert["rule_id"] == "level-loud")
+}
+
+fn check_commands(described: &mut Described, id: &str) {
+    let mut post = |kind: &str, id: &str, body: &str, status: u16| {
+        let sent = format!("/v1/alerts/{id}/{kind}");
+        described.check("POST", &format!("/v1/alerts/{{alert_id}}/{kind}"), &sent, body, status)
+    };
+    let acknowledged = post("acknowledge", id, r#"{"by": "Wang"}"#, 200);
+    assert_eq!(
+        (&acknowledged["event"], &acknowledged["people"][0]["by"]),
+        (&"acknowledged".into(), &"Wang".into())
+    );
+    post("comment", id, r#"{"by": "Wang", "text": "on my way"}"#, 200);
+    post("comment", id, r#"{"by": "Wang"}"#, 400);
+    post("silence", id, r#"{"by": "Wang", "for": "2h", "id": "s-1"}"#, 200);
+    post("silence", id, r#"{"by": "Wang", "until": "#, 400);
+    post("acknowledge", &"0".repeat(32), r#"{"by": "Wang"}"#, 404);
+    described.running.publish("m-1", r#"{"water_level": 0.1}"#);
+    eventually("it is resolved", || loud(&described.running.get("/v1/alerts").1).is_none());
+    let sent = format!("/v1/alerts/{id}/acknowledge");
+    described.check("POST", "/v1/alerts/{alert_id}/acknowledge", &sent, r#"{"by": "Li"}"#, 409);
 }
 
 fn check_rules(described: &mut Described) {

@@ -61,6 +61,7 @@ impl Running {
             format!("admin.listen={admin}"),
             format!("mqtt.endpoint.listen={mqtt}"),
             "mqtt.endpoint.listen_websocket=\"\"".to_owned(),
+            "coap.listen=\"\"".to_owned(),
             "log.partitions=2".to_owned(),
             "lake.roll_age=200ms".to_owned(),
         ];

@@ -14,6 +14,7 @@ pub struct Deployment {
     pub directory: PathBuf,
     pub mqtt: SocketAddr,
     pub admin: SocketAddr,
+    pub coap: SocketAddr,
     /// What the process does, where that is not everything.
     pub roles: Option<String>,
     /// The program that starts the binary, with its arguments; none by default.
@@ -32,20 +33,27 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// The same for datagrams.
+pub fn free_udp_address() -> SocketAddr {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 impl Deployment {
     pub fn new(directory: &Path) -> Self {
-        let (mqtt, admin) = (free_address(), free_address());
+        let (mqtt, admin, coap) = (free_address(), free_address(), free_udp_address());
         let settings = [
             format!("data_dir={}", directory.join("data").display()),
             format!("lake.root={}", directory.join("lake").display()),
             format!("mqtt.endpoint.listen={mqtt}"),
             "mqtt.endpoint.listen_websocket=\"\"".to_owned(),
+            format!("coap.listen={coap}"),
             format!("admin.listen={admin}"),
         ];
         Deployment {
             directory: directory.to_owned(),
             mqtt,
             admin,
+            coap,
             roles: None,
             launcher: Vec::new(),
             settings: settings.into(),

@@ -4,6 +4,7 @@
 
 mod binary;
 mod city;
+mod coap;
 mod crash;
 mod disk_full;
 mod drain;
