@@ -168,16 +168,9 @@ impl RuleSet {
         if let Some(rule) = rules.iter().find(|rule| !rule.meaning.is_consistent()) {
             return Err(RuleSetError::Inconsistent { id: rule.id.clone() });
         }
+        let (bytes, digest) = (bytes.to_vec(), digest_of(bytes));
         let prepared = Arc::new(PreparedRules::new(&rules, &registry));
-        Ok(RuleSet {
-            rules,
-            prepared,
-            units,
-            registry,
-            inhibitions,
-            bytes: bytes.to_vec(),
-            digest: digest_of(bytes),
-        })
+        Ok(RuleSet { rules, prepared, units, registry, inhibitions, bytes, digest })
     }
 }
 

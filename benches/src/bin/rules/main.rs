@@ -55,7 +55,8 @@ fn cpu_seconds() -> f64 {
 
 fn main() -> anyhow::Result<()> {
     let wanted = std::env::args().nth(1);
-    let benches: [(&str, fn() -> anyhow::Result<()>); 5] = [
+    type Bench = fn() -> anyhow::Result<()>;
+    let benches: [(&str, Bench); 5] = [
         ("load", load::run),
         ("core", core::run),
         ("log", from_log::run),
