@@ -105,6 +105,8 @@ impl RuleProposer {
 impl Drop for RuleProposer {
     fn drop(&mut self) {
         self.requests = None;
+        // Its last outcomes have no taker: without room for them the thread would not end.
+        while self.outcomes.recv().is_ok() {}
         if let Some(thread) = self.thread.take() {
             // A panic has been reported by its own thread.
             drop(thread.join());
