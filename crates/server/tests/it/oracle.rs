@@ -68,8 +68,8 @@ impl Oracle {
         assert_eq!(rows.len() as u64, 2 * count * devices.len() as u64, "every row was issued");
     }
 
-    /// Compares the alert events said with those that [`RULES`] owe, each once but for repeats that say so by an equal id.
-    pub fn check_alerts(&self, said: &[Alert], devices: &[String], count: u64) {
+    /// The alert events that [`RULES`] owe: device, event and instant.
+    pub fn owed(&self, devices: &[String], count: u64) -> BTreeSet<(String, &'static str, String)> {
         let mut expected = BTreeSet::new();
         for device in devices {
             for number in (0..count).filter(|number| number % 5 == 4) {
@@ -80,6 +80,11 @@ impl Oracle {
                 }
             }
         }
+        expected
+    }
+
+    /// Compares the alert events said with those that [`RULES`] owe, each once but for repeats that say so by an equal id.
+    pub fn check_alerts(&self, said: &[Alert], devices: &[String], count: u64) {
         let mut found = BTreeSet::new();
         let mut ids: BTreeMap<String, Alert> = BTreeMap::new();
         for alert in said {
@@ -97,7 +102,7 @@ impl Oracle {
                 );
             }
         }
-        assert_eq!(found, expected);
+        assert_eq!(found, self.owed(devices, count));
     }
 }
 
