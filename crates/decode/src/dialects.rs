@@ -20,6 +20,7 @@ pub(crate) mod iotda_device;
 pub(crate) mod json_fields;
 pub(crate) mod jt808;
 pub(crate) mod local_time;
+pub(crate) mod meter_frame;
 pub(crate) mod modbus_rtu;
 pub(crate) mod onenet_device;
 pub(crate) mod own_topic;

@@ -6,7 +6,7 @@
 //! Invariants: no bytes make it panic; what is refused names the field and the byte; nothing of a payload is dropped in
 //! silence; what only we can say (received_at, retained, redelivered, source) is never taken from a payload.
 
-mod base64;
+mod base64_text;
 mod cbor;
 mod decoder;
 mod dialect;

@@ -8,7 +8,7 @@ use model::{RawMessage, Reason, Rejection};
 
 use super::chirpstack::{self, EVENTS, Event, Receiver, Topic};
 use super::{chirpstack_json, digits, json_fields};
-use crate::base64;
+use crate::base64_text;
 use crate::dialect::{Certainty, Dialect};
 use crate::draft::{DraftReading, DraftValue};
 use crate::sink::Sink;
@@ -79,7 +79,7 @@ fn event_field<'a>(
     match (name, number, wire) {
         ("up", 7, Varint) => event.sequence = i64::try_from(fields.varint()?).ok(),
         ("up", 8, Varint) => event.port = i64::try_from(fields.varint()?).ok(),
-        ("up", 10, Bytes) => event.data = Some(base64::encode(fields.bytes()?).into()),
+        ("up", 10, Bytes) => event.data = Some(base64_text::encode(fields.bytes()?).into()),
         ("up", 11, Bytes) | ("integration", 6, Bytes) => {
             structure(fields.bytes()?, "", 1, &mut event.readings)?
         }

@@ -8,7 +8,7 @@ use model::{RawMessage, Rejection};
 use super::chirpstack::{self, Event, Receiver, Topic};
 use super::digits;
 use super::json_fields::{self, elements, integer, members, number, rfc3339, skip};
-use crate::base64;
+use crate::base64_text;
 use crate::dialect::{Certainty, Dialect};
 use crate::json::{JsonReader, JsonToken};
 use crate::sink::Sink;
@@ -96,7 +96,7 @@ fn member<'a>(
 
 /// An EUI in hex, which one of the marshalers writes in base64.
 fn hex_eui(eui: Cow<'_, str>) -> Cow<'_, str> {
-    match base64::decode(eui.as_bytes()) {
+    match base64_text::decode(eui.as_bytes()) {
         Some(bytes) if bytes.len() == 8 && eui.len() != 16 => digits::hex_text(bytes).into(),
         _ => eui,
     }

@@ -5,10 +5,10 @@ use model::event_id::Identity;
 use model::proto::Quality;
 use model::{Reason, Rejection};
 
-use super::checksum::sum8;
 use super::digits::{bcd_reversed, hex_text, scaled};
-use super::frame_payload::{self, Context, Frames, malformed, wrong_checksum};
+use super::frame_payload::{self, Context, Frames, malformed};
 use super::local_time::civil_us;
+use super::meter_frame;
 use crate::dialect::{Certainty, Dialect};
 use crate::draft::{Draft, DraftReading, DraftTime, DraftValue};
 use crate::sink::Sink;
@@ -38,19 +38,11 @@ impl Frames for Cjt188 {
     }
 
     fn length(bytes: &[u8]) -> Result<usize, Rejection> {
-        let Some(data) = bytes.get(10) else { return Err(malformed("the frame ends in its head")) };
-        let length = HEAD_BYTES + usize::from(*data) + 2;
-        if bytes.get(length - 1) != Some(&0x16) {
-            return Err(malformed(format!("the frame has no 16 behind its {data} bytes of data")));
-        }
-        Ok(length)
+        meter_frame::length(bytes, HEAD_BYTES)
     }
 
     fn decode(frame: &[u8], context: &Context<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection> {
-        let (checked, sum) = (&frame[..frame.len() - 2], frame[frame.len() - 2]);
-        if sum8(checked) != sum {
-            return Err(wrong_checksum(sum8(checked), sum));
-        }
+        let checked = meter_frame::checked(frame)?;
         let (kind, control) = (frame[1], frame[9]);
         let data = &checked[HEAD_BYTES..];
         if control != READ_REPLY || !data.starts_with(&MEASURED) {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use model::{RawMessage, Reason, Rejection};
 
 use super::own_topic;
-use crate::base64;
+use crate::base64_text;
 use crate::draft::Draft;
 use crate::json::{JsonReader, JsonToken};
 use crate::sink::Sink;
@@ -118,7 +118,7 @@ fn unwrap<F: Frames>(payload: &[u8]) -> Cow<'_, [u8]> {
 fn from_text<F: Frames>(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii();
     let begins = |bytes: &Vec<u8>| (0..bytes.len()).any(|at| F::begins(&bytes[at..]));
-    hex(text).filter(begins).or_else(|| base64::decode(text).filter(begins))
+    hex(text).filter(begins).or_else(|| base64_text::decode(text).filter(begins))
 }
 
 fn hex(text: &[u8]) -> Option<Vec<u8>> {

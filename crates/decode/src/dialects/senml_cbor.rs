@@ -4,6 +4,7 @@ use model::{RawMessage, Reason, Rejection};
 
 use super::own_topic::{self, Form};
 use super::senml;
+use crate::base64_text;
 use crate::cbor::{CborReader, CborToken};
 use crate::dialect::{Certainty, Dialect};
 use crate::draft::DraftValue;
@@ -85,7 +86,7 @@ fn record<'a>(reader: &mut CborReader<'a>, mut left: Option<u64>) -> Result<senm
                 record.value.replace(DraftValue::Boolean(boolean)).is_some()
             }
             (8, CborToken::Bytes(bytes), _) => {
-                record.value.replace(DraftValue::Text(base64url(bytes).into())).is_some()
+                record.value.replace(DraftValue::Text(base64_text::encode_for_url(bytes).into())).is_some()
             }
             (5, _, Some(number)) => record.sum.replace(number.as_f64()).is_some(),
             (6, _, Some(number)) => record.time.replace(number.as_f64()).is_some(),
@@ -105,18 +106,4 @@ fn record<'a>(reader: &mut CborReader<'a>, mut left: Option<u64>) -> Result<senm
         }
     }
     Ok(record)
-}
-
-/// Opaque data as SenML in JSON writes it: base64url without padding.
-fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits =
-            chunk.iter().zip([16, 8, 0]).fold(0, |bits, (byte, shift)| bits | usize::from(*byte) << shift);
-        text.extend(
-            [18, 12, 6, 0].iter().take(chunk.len() + 1).map(|shift| char::from(DIGITS[bits >> shift & 63])),
-        );
-    }
-    text
 }

@@ -6,7 +6,7 @@ use model::wire::WireType::{Bytes, Fixed32, Fixed64, Varint};
 use model::wire::{Fields, Malformed};
 
 use super::digits;
-use crate::base64;
+use crate::base64_text;
 use crate::draft::{DraftReading, DraftTime, DraftValue};
 use crate::sparkplug_sessions::Named;
 
@@ -127,7 +127,7 @@ impl<'a> Metric<'a> {
             (Value::Double(value), _) => DraftValue::Number(value),
             (Value::Boolean(value), _) => DraftValue::Boolean(value),
             (Value::Text(value), _) => DraftValue::Text(value.into()),
-            (Value::Bytes(value), _) => DraftValue::Text(base64::encode(value).into()),
+            (Value::Bytes(value), _) => DraftValue::Text(base64_text::encode(value).into()),
             (Value::Structure, _) => DraftValue::None,
         }
     }
